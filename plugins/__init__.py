@@ -1,0 +1,31 @@
+"""The built-in parts, registered through the same hooks as a third party's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from smbrl.hookspecs import hookimpl
+from smbrl.interfaces import Part
+
+
+@hookimpl
+def smbrl_parts() -> Sequence[type[Part]]:
+    """Every built-in part."""
+    return []
+
+
+@hookimpl
+def smbrl_gin() -> Sequence[Traversable]:
+    """The packaged configurations."""
+    packaged = files(__name__) / "gin"
+    # an editable install runs from the checkout, where gin/ lies beside this folder
+    return [packaged if packaged.is_dir() else Path(__file__).parent.parent / "gin"]
+
+
+@hookimpl
+def smbrl_environments() -> Mapping[str, str]:
+    """Gymnasium ids."""
+    return {}

@@ -1,0 +1,1 @@
+"""Episodes, windows, replay; data sets in and out."""

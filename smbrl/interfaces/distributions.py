@@ -1,0 +1,61 @@
+"""The distribution over skills and actions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class TanhNormal:
+    """tanh(Normal(mean, std)), event dimension last: densities are summed over it.
+
+    tanh is a bijection, so the KL divergence between two tanh-normals equals that of the underlying
+    normals: closed form, no samples.
+
+    Attributes:
+        mean, std: of the normal before tanh, ``(..., Z)``.
+    """
+
+    __slots__ = ("mean", "std")
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        self.mean = mean
+        self.std = std
+
+    @property
+    def mode(self) -> Tensor:
+        """tanh(mean), ``(..., Z)`` (the median; what a deterministic policy plays)."""
+        return torch.tanh(self.mean)
+
+    def rsample(self, generator: torch.Generator | None = None) -> Tensor:
+        """A reparameterised sample ``(..., Z)``."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+        return torch.tanh(self.mean + self.std * noise)
+
+    def kl(self, other: TanhNormal) -> Tensor:
+        """KL(self || other) in nats, ``(...)``."""
+        variance = (self.std / other.std) ** 2
+        distance = ((self.mean - other.mean) / other.std) ** 2
+        return 0.5 * (variance + distance - 1.0 - variance.log()).sum(-1)
+
+    def kl_unit(self) -> Tensor:
+        """KL(self || tanh N(0, I)) in nats, ``(...)``."""
+        return 0.5 * (self.std**2 + self.mean**2 - 1.0 - 2.0 * self.std.log()).sum(-1)
+
+    def log_prob(self, value: Tensor, limit: float = 1.0 - 1e-6) -> Tensor:
+        """log density of ``value (..., Z)`` in (-1, 1); values closer to +-1 than ``limit`` are clamped."""
+        value = value.clamp(-limit, limit)
+        raw = torch.atanh(value)
+        normal = -0.5 * ((raw - self.mean) / self.std) ** 2 - self.std.log() - 0.9189385332046727
+        return (normal - torch.log1p(-(value**2))).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Entropy of the normal before tanh, nats, ``(...)``."""
+        return (self.std.log() + 1.4189385332046727).sum(-1)
+
+    def detach(self) -> TanhNormal:
+        """The same without gradient."""
+        return TanhNormal(self.mean.detach(), self.std.detach())
+
+    def __getitem__(self, index: object) -> TanhNormal:
+        return TanhNormal(self.mean[index], self.std[index])  # type: ignore[index]

@@ -1,0 +1,41 @@
+"""Dynamics: how a latent state changes under a decision."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from smbrl.interfaces.part import Part
+
+
+class Dynamics(Part, nn.Module, ABC):
+    """D(h, z) of the paper: one decision ahead in latent space.
+
+    Constructor: ``(latent: int, decision: int, *, ...)``.
+
+    A state is one tensor ``(..., S)`` (models with several pieces concatenate them and split inside). For the
+    deterministic latents of SkiMo and TD-MPC the state is the latent itself, so ``initial`` and ``latent``
+    are identities; an RSSM overrides them.
+
+    Attributes:
+        state: size S.
+        latent_size: size of what ``latent`` returns (what the heads are built on).
+    """
+
+    kind: ClassVar[str] = "dynamics"
+    state: int
+    latent_size: int
+
+    def initial(self, latent: Tensor) -> Tensor:
+        """Encoded observations ``(..., latent)`` -> states ``(..., S)``."""
+        return latent
+
+    @abstractmethod
+    def step(self, state: Tensor, decision: Tensor) -> Tensor:
+        """``state (..., S), decision (..., Z) -> next state (..., S)``: one decision (H env steps for skills)."""
+
+    def latent(self, state: Tensor) -> Tensor:
+        """States ``(..., S)`` -> what reward, value, policy and decoder heads read, ``(..., latent_size)``."""
+        return state

@@ -1,0 +1,45 @@
+"""Encoder: observation -> latent."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from smbrl.interfaces.part import Part
+from smbrl.interfaces.task import TaskSpec
+
+
+class Encoder(Part, nn.Module, ABC):
+    """``(..., O) -> (..., latent)``: E(s) of the paper.
+
+    Constructor: ``(spec: TaskSpec, latent: int, *, ...)``.
+
+    An encoder takes *raw* observations (the units of the environment) and normalises them itself, so that
+    whoever holds an encoder needs no second object to use it. float32 in, the autocast type out.
+
+    Attributes:
+        latent: size of the last dimension it returns.
+        shift, scale: buffers (O,) of the normalisation (identity where ``normalise=False``).
+    """
+
+    kind: ClassVar[str] = "encoder"
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, spec: TaskSpec, latent: int, *, normalise: bool = True) -> None:
+        nn.Module.__init__(self)
+        self.spec = spec
+        self.latent = latent
+        self.register_buffer("shift", torch.tensor(spec.shift if normalise else (0.0,) * spec.observation))
+        self.register_buffer("scale", torch.tensor(spec.scale if normalise else (1.0,) * spec.observation))
+
+    def normalise(self, obs: Tensor) -> Tensor:
+        """Raw observations ``(..., O)`` in the units the networks see; what a decoder reconstructs."""
+        return obs * self.scale + self.shift
+
+    @abstractmethod
+    def forward(self, obs: Tensor) -> Tensor:
+        """Raw observations ``(..., O)`` -> latents ``(..., latent)``."""

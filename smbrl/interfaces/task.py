@@ -1,0 +1,103 @@
+"""Task: a problem to solve, its environments, its offline data, and what success is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from smbrl.interfaces.part import Part
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Progress = Callable[[int, int], None]
+"""Called with (finished, total) while something long goes on."""
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """Shapes and conventions that the parts of an agent are built from.
+
+    Attributes:
+        observation: size O of the flat observation vector.
+        action: size A of the action vector; actions live in [-1, 1].
+        shift, scale: the normalised observation is ``obs * scale + shift``, element-wise; length O.
+        position: the observation's elements that are coordinates in space (may be empty); encoders with
+            spatial features and the pictures of where the agent has been use them.
+        time_limit: env steps after which an episode is truncated.
+    """
+
+    observation: int
+    action: int
+    shift: tuple[float, ...]
+    scale: tuple[float, ...]
+    position: tuple[int, ...] = ()
+    time_limit: int = 1000
+
+    @classmethod
+    def plain(cls, observation: int, action: int, **kwargs: Any) -> TaskSpec:
+        """A spec whose normalisation changes nothing."""
+        return cls(observation, action, (0.0,) * observation, (1.0,) * observation, **kwargs)
+
+
+@dataclass(frozen=True)
+class DatasetRequest:
+    """The offline data a task wants, precise enough to find it again.
+
+    Attributes:
+        name: the data set's name in the local store (a Minari id such as ``smbrl/maze-v1``).
+        parameters: everything the generator's output depends on, JSON-able; hashed into the stored
+            provenance, so that other parameters never silently reuse the data.
+    """
+
+    name: str
+    parameters: dict[str, Any]
+
+
+class Task(Part, ABC):
+    """A problem: environments, offline data, success, and how to draw it.
+
+    Constructor: nothing positional; every parameter is gin-bindable.
+
+    Environments follow Gymnasium 1.x: ``step`` returns terminated (the MDP ended: no bootstrapping) and
+    truncated (the time ran out: bootstrap) apart. They are **deterministic given the reset seed and the
+    actions**: that is how a run is resumed (the core resets with the stored seed and replays the actions of
+    the unfinished episode). ``info["success"]`` (bool) is set on the step that solves the task.
+    Observations are float32 vectors of length ``spec.observation``; actions float32 in [-1, 1].
+    """
+
+    kind: ClassVar[str] = "task"
+
+    @property
+    @abstractmethod
+    def spec(self) -> TaskSpec:
+        """Shapes and normalisation; cheap, no environment is made."""
+
+    @abstractmethod
+    def make(self, render_mode: str | None = None) -> gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]:
+        """One environment, not yet reset."""
+
+    def dataset(self) -> DatasetRequest | None:
+        """The offline data this task pre-trains on, or None where it has none."""
+        return None
+
+    def generate(self, path: Path, *, seed: int, workers: int, progress: Progress | None = None) -> None:
+        """Write the offline data as an HDF5 Minari-compatible episode file at ``path`` (see ``smbrl.data``).
+
+        The bytes that matter (observations, actions, order of episodes) depend on ``seed`` and the task's
+        parameters only, never on ``workers``.
+
+        Raises:
+            NotImplementedError: the task has no generator.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot generate offline data")
+
+    def draw(self, axes: Axes) -> None:
+        """Draw the scene seen from above (walls, start, goal) in the coordinates of ``spec.position``."""

@@ -1,0 +1,1 @@
+"""The conformance kit: checks that a part keeps its contract."""

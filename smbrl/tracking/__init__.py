@@ -1,0 +1,1 @@
+"""Metrics, progress, artifacts: MLflow and a local record."""

@@ -1,0 +1,1 @@
+"""The run: pre-train, train online, evaluate, checkpoint, resume."""
