@@ -1,5 +1,128 @@
-"""The command line."""
+"""The command line: ``smbrl COMMAND``.
+
+One file per command. A command module ``cli/NAME.py``, listed in ``COMMANDS`` below, offers one of
+
+- ``def command(...) -> None``: a typer function; it becomes ``smbrl NAME``; its docstring is the help;
+- ``app = typer.Typer(help="...")`` with ``@app.command("sub")`` functions: ``smbrl NAME SUB``.
+
+Rules for command modules:
+
+- Thin: parse, call the core, print. Results go to stdout, messages to stderr.
+- Imported whenever ``smbrl`` starts, so nothing slow at the top of the file: import typer, rich,
+  ``smbrl.errors`` and ``smbrl_cli.options`` there; torch, mlflow, ``smbrl.config`` and everything else of
+  the core *inside* the function (a test watches this).
+- Options that several commands have (``--gin``, ``-o/--set``, the RUN argument, ``--device`` ...) are annotations in
+  ``smbrl_cli.options``: ``def command(gin: options.Gin, overrides: options.Set = None, ...)``.
+- A user's mistake is ``raise SmbrlError("one line")``: printed here as one line, exit code 2. Nothing else
+  is caught, so a traceback is always a bug of smbrl. KeyboardInterrupt ends with exit code 130; a command that
+  wants to say how to go on catches it, prints to stderr and raises ``typer.Exit(130)``.
+- Warnings anywhere in smbrl are ``logging.getLogger("smbrl...").warning("one line")``: printed as
+  ``warning: one line`` on stderr. Problems with plugins come that way too, when plugins are first loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from smbrl.errors import SmbrlError
+
+COMMANDS = {
+    "Run": ("train", "resume", "eval", "record", "runs"),
+    "Data": ("data",),
+    "Configuration": ("config", "list", "describe"),
+    "Machine": ("doctor", "bench"),
+}
+"""Command modules by the panel that ``smbrl --help`` shows them in."""
+
+app = typer.Typer(
+    name="smbrl",
+    help="Skill-based model-based reinforcement learning, as parts that gin files put together.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ClickException = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+"""typer's base of usage errors (typer carries its own copy of click in some versions, so it has no fixed home)."""
 
 
-def main() -> None:
-    """Entry point."""
+class _Lines(logging.Handler):
+    """Log records of smbrl as ``warning: ...`` lines on whatever stderr is now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = " ".join(record.getMessage().splitlines())
+        print(f"{record.levelname.lower()}: {message}", file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from smbrl import __version__
+
+        print(f"smbrl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    no_plugins: Annotated[
+        bool, typer.Option("--no-plugins", help="Leave third-party plugins out (as SMBRL_NO_PLUGINS=1 does).")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    if no_plugins:
+        os.environ["SMBRL_NO_PLUGINS"] = "1"  # the environment, so that worker processes do the same
+
+
+def _add_commands() -> None:
+    for panel, names in COMMANDS.items():
+        for name in names:
+            full = f"smbrl_cli.{name}"
+            try:
+                module = importlib.import_module(full)
+            except ModuleNotFoundError as error:
+                if error.name != full:
+                    raise
+                continue
+            if hasattr(module, "app"):
+                app.add_typer(module.app, name=name, rich_help_panel=panel, no_args_is_help=True)
+            else:
+                app.command(name, rich_help_panel=panel)(module.command)
+
+
+_add_commands()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: run a command, turn a user's mistake into one line, exit."""
+    logger = logging.getLogger("smbrl")
+    if not any(isinstance(handler, _Lines) for handler in logger.handlers):
+        logger.addHandler(_Lines())
+        logger.propagate = False
+    try:
+        code = app(args=arguments, prog_name="smbrl", standalone_mode=False)
+    except SmbrlError as error:
+        code = _fail(str(error))
+    except ClickException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            code = 0 if error.format_message() is None else 2
+        else:
+            code = _fail(error.format_message())
+    except typer.Abort:
+        code = 130
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> int:
+    print("error: " + " ".join(message.split()), file=sys.stderr)
+    return 2
