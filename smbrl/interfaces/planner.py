@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from smbrl.interfaces.distributions import TanhNormal
 from smbrl.interfaces.part import Part
 
 
@@ -27,6 +28,10 @@ class PlanningModel(Protocol):
 
     def propose(self, state: Tensor, generator: torch.Generator) -> Tensor:
         """A policy sample ``(..., S) -> (..., Z)``."""
+        ...
+
+    def policy(self, state: Tensor) -> TanhNormal:
+        """The policy itself, ``(..., S) ->`` a distribution over ``(..., Z)``."""
         ...
 
 

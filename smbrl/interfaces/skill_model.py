@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -53,8 +54,11 @@ class SkillModel(Part, nn.Module, ABC):
         """The low-level policy's mode: ``obs (..., O), skill (..., Z) -> action (..., A)`` in [-1, 1]."""
 
     @abstractmethod
-    def loss(self, obs: Tensor, actions: Tensor, mask: Tensor) -> SkillLosses:
-        """L_VAE of the paper for ``obs (B, N, H, O), actions (B, N, H, A), mask (B, N)`` (1 = a real skill)."""
+    def loss(self, obs: Tensor, actions: Tensor, mask: Tensor, generator: torch.Generator) -> SkillLosses:
+        """L_VAE of the paper for ``obs (B, N, H, O), actions (B, N, H, A), mask (B, N)`` (1 = a real skill).
+
+        Posterior samples are drawn from ``generator`` only.
+        """
 
     def prior(self, obs: Tensor) -> TanhNormal | None:
         """p(z | s) where the skill model has a prior network of its own (SPiRL); None where, as in SkiMo, the
