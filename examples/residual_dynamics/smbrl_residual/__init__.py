@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -25,7 +26,7 @@ class ResidualDynamics(Dynamics):
         self.state = self.latent_size = latent
         self.scale = scale
         sizes = [latent + decision] + [width] * layers
-        hidden = [m for i, o in zip(sizes, sizes[1:], strict=False) for m in (nn.Linear(i, o), nn.ELU())]
+        hidden = [m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o), nn.ELU())]
         self.net = nn.Sequential(*hidden, nn.Linear(sizes[-1], latent))
 
     def step(self, state: Tensor, decision: Tensor) -> Tensor:
