@@ -47,4 +47,5 @@ def _recording(init: Any) -> Any:
                 self.__dict__["settings"] = values
         init(self, *args, **kwargs)
 
+    wrapper.__signature__ = signature  # type: ignore[attr-defined]  # what gin reads names and defaults from
     return wrapper

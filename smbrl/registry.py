@@ -1,0 +1,430 @@
+"""Find plugins, register their parts, and say in one line what is wrong with those that cannot be used.
+
+Every part comes in through the hooks of ``smbrl.hookspecs``, the built-in ones too. Plugins are loaded one
+by one; whatever is wrong with one becomes a line in ``Registry.problems`` (and a warning in the log) that names
+the plugin, its distribution and the part, and that plugin or part is left out. Built-in names win.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import gin
+import gin.config
+import gymnasium
+import pluggy
+
+from smbrl import hookspecs
+from smbrl.errors import SmbrlError, closest, suggestion
+from smbrl.interfaces import KINDS, Part
+
+logger = logging.getLogger(__name__)
+
+NO_PLUGINS = "SMBRL_NO_PLUGINS"
+"""Environment variable: 1 leaves third-party plugins out."""
+BUILT_IN = "smbrl"
+"""The distribution whose parts win against all others."""
+RESERVED = frozenset({"Experiment", "Pretraining", "Online", "Evaluation", "Checkpoints", "Tracking", "singleton"})
+"""Names in gin files that are not parts; a part cannot take them."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where something came from: the plugin's entry point and its distribution."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def built_in(self) -> bool:
+        """Whether it came with smbrl itself."""
+        return self.distribution == BUILT_IN
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r} of {self.distribution} {self.version}".rstrip()
+
+
+@dataclass(frozen=True)
+class PartInfo:
+    """A registered part.
+
+    Attributes:
+        name: its class name, by which gin files know it.
+        kind: of its contract, a key of ``smbrl.interfaces.KINDS``.
+        cls: the class itself, which gin does not touch.
+        configured: what ``@Name`` in a gin file stands for: the class with its bindings filled in.
+        source: who offers it.
+    """
+
+    name: str
+    kind: str
+    cls: type[Part]
+    configured: type[Part]
+    source: Source
+
+    @property
+    def plugin(self) -> str:
+        """Name of the entry point."""
+        return self.source.plugin
+
+    @property
+    def distribution(self) -> str:
+        """Name of the installed distribution."""
+        return self.source.distribution
+
+    @property
+    def version(self) -> str:
+        """Version of the distribution."""
+        return self.source.version
+
+    @property
+    def summary(self) -> str:
+        """The docstring's first paragraph, on one line."""
+        own = self.cls.__dict__.get("__doc__") or ""
+        return " ".join(inspect.cleandoc(own).split("\n\n")[0].split())
+
+
+@dataclass(frozen=True)
+class GinFolder:
+    """A folder of gin files that a plugin ships."""
+
+    folder: Traversable
+    source: Source
+
+
+class Registry:
+    """What the loaded plugins offer.
+
+    Attributes:
+        parts: by name.
+        problems: one line for everything that could not be used.
+        gin: folders with gin files, built-in first.
+        environments: Gymnasium id -> entry point, registered with Gymnasium.
+        third_party: whether third-party plugins were asked for.
+        plugins: everything that was loaded, in order.
+    """
+
+    def __init__(self, *, third_party: bool = True) -> None:
+        self.parts: dict[str, PartInfo] = {}
+        self.problems: list[str] = []
+        self.gin: list[GinFolder] = []
+        self.environments: dict[str, str] = {}
+        self.third_party = third_party
+        self.plugins: list[Source] = []
+        self._manager = pluggy.PluginManager("smbrl")
+        self._manager.add_hookspecs(hookspecs)
+
+    # -- asking ------------------------------------------------------------------------------------
+    def get(self, kind: str | None, name: str) -> PartInfo:
+        """The part of a kind by its name (any kind where ``kind`` is None).
+
+        Raises:
+            SmbrlError: the kind or the name is unknown, or the part is of another kind.
+        """
+        if kind is not None and kind not in KINDS:
+            raise SmbrlError(f"unknown kind {kind!r}: {suggestion(kind, KINDS)}")
+        info = self.parts.get(name)
+        known = [part.name for part in self.of_kind(kind)]
+        if info is None:
+            raise SmbrlError(f"unknown {spoken(kind)} {name!r}: {suggestion(name, known)}{self.excuse(name)}")
+        if kind is not None and info.kind != kind:
+            raise SmbrlError(f"{name} is {article(info.kind)}, not {article(kind)}: {suggestion(name, known)}")
+        return info
+
+    def of_kind(self, kind: str | None) -> list[PartInfo]:
+        """The parts of a kind (all where None), by kind and name."""
+        order = list(KINDS)
+        chosen = (info for info in self.parts.values() if kind is None or info.kind == kind)
+        return sorted(chosen, key=lambda info: (order.index(info.kind), info.name))
+
+    def gin_folders(self) -> list[Traversable]:
+        """Folders with gin files, built-in first."""
+        return [entry.folder for entry in self.gin]
+
+    def excuse(self, name: str) -> str:
+        """A clause for "unknown name" errors: why a name that should be there might not be."""
+        about = [line for line in self.problems if re.search(rf"\b{re.escape(name)}\b", line)]
+        if about:
+            return f" ({about[0]})"
+        if not self.third_party:
+            return f" (third-party plugins are off: --no-plugins or {NO_PLUGINS})"
+        if self.problems:
+            return f" ({len(self.problems)} problem(s) with plugins, see the warnings or `smbrl doctor`)"
+        return ""
+
+    # -- filling -----------------------------------------------------------------------------------
+    def add(self, plugin: object, source: Source) -> None:
+        """Take in what a plugin (module or object with hook implementations) offers; never raises.
+
+        Anything wrong with it goes to ``problems``.
+        """
+        try:
+            self._add(plugin, source)
+        except Exception as error:  # a plugin is foreign code: whatever it does, smbrl goes on without it
+            self.problem(source, f"cannot be used: {named(error)}; what it offers from there on is skipped")
+
+    def _add(self, plugin: object, source: Source) -> None:
+        if not self._register(plugin, source):
+            return
+        self.plugins.append(source)
+        for part in self._call("smbrl_parts", plugin, source, (list, tuple), "a list of part classes"):
+            self._add_part(part, source)
+        for folder in self._call("smbrl_gin", plugin, source, (list, tuple), "a list of folders"):
+            self._add_folder(folder, source)
+        environments = self._call("smbrl_environments", plugin, source, Mapping, "a mapping of ids to 'module:Class'")
+        for name, entry in dict(environments).items():
+            self._add_environment(name, entry, source)
+
+    def problem(self, source: Source, what: str) -> None:
+        """Note one line about a plugin."""
+        line = " ".join(f"{source}: {what}".split())
+        self.problems.append(line)
+        logger.warning("%s", line)
+
+    def _register(self, plugin: object, source: Source) -> bool:
+        known = {name for name in vars(hookspecs) if name.startswith("smbrl_")}
+        implemented = []
+        for name in dir(plugin):
+            options = self._manager.parse_hookimpl_opts(plugin, name)
+            if options is None:
+                if name in known and inspect.isroutine(getattr(plugin, name, None)):
+                    self.problem(source, f"{name} is not marked with @smbrl.hookspecs.hookimpl; it is not called")
+                continue
+            if name not in known:
+                self.problem(source, f"unknown hook {name!r}: {suggestion(name, known)}; the plugin is skipped")
+                return False
+            implemented.append(name)
+            if options["wrapper"] or options["hookwrapper"]:
+                self.problem(source, f"{name} is a hook wrapper, which smbrl does not support; the plugin is skipped")
+                return False
+        if not implemented:
+            hooks = ", ".join(sorted(known))
+            self.problem(source, f"offers nothing: no function {hooks} marked with @smbrl.hookspecs.hookimpl")
+            return False
+        try:
+            self._manager.register(plugin, name=f"{source.distribution}:{source.plugin}")
+        except pluggy.PluginValidationError as error:
+            self._manager.unregister(plugin)
+            detail = str(error).splitlines()[-1]
+            self.problem(source, f"wrong hook arguments: {detail}; hooks of smbrl take none; the plugin is skipped")
+            return False
+        except ValueError:
+            self.problem(source, "is the same object as a plugin already loaded, or has its name; it is skipped")
+            return False
+        return True
+
+    def _call(self, hook: str, plugin: object, source: Source, wanted: Any, spoken_wanted: str) -> Any:
+        """The result of one plugin's hook, or nothing where it has none or it is unusable."""
+        callers = self._manager.get_hookcallers(plugin) or []
+        if hook not in [caller.name for caller in callers]:
+            return ()
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        try:
+            results = self._manager.subset_hook_caller(hook, others)()
+        except (Exception, SystemExit) as error:
+            self.problem(source, f"hook {hook} raised {named(error)}; what it offers is skipped")
+            return ()
+        result = results[0] if results else None  # pluggy drops None
+        if not isinstance(result, wanted):
+            found = "None" if result is None else f"{type(result).__name__} {result!r:.60}"
+            self.problem(source, f"hook {hook} returned {found}, expected {spoken_wanted}; it is skipped")
+            return ()
+        return result
+
+    def _add_part(self, part: object, source: Source) -> None:
+        fault = part_fault(part)
+        if fault is not None:
+            self.problem(source, f"{fault}; it is skipped")
+            return
+        assert isinstance(part, type)
+        name = part.__name__
+        if name in RESERVED:
+            self.problem(
+                source, f"part {name} has a name that smbrl uses in gin files: rename the class; it is skipped"
+            )
+            return
+        if name in self.parts:
+            first = self.parts[name].source
+            self.problem(source, f"part {name} is already registered by {first}: rename the class; it is skipped")
+            return
+        kind = next(kind for kind, contract in KINDS.items() if issubclass(part, contract))
+        self.parts[name] = PartInfo(name, kind, part, _configured(part, source.plugin), source)
+
+    def _add_folder(self, folder: object, source: Source) -> None:
+        try:
+            usable = isinstance(folder, Traversable) and folder.is_dir()
+        except OSError:
+            usable = False
+        if usable:
+            assert isinstance(folder, Traversable)
+            self.gin.append(GinFolder(folder, source))
+        else:
+            self.problem(source, f"hook smbrl_gin names {folder!r}, which is not an existing folder; it is skipped")
+
+    def _add_environment(self, name: object, entry: object, source: Source) -> None:
+        if not isinstance(name, str) or not isinstance(entry, str) or not re.fullmatch(r"[\w.]+:[\w.]+", entry):
+            self.problem(source, f"environment {name!r}: {entry!r} is not an entry point 'module:Class'; it is skipped")
+            return
+        known = gymnasium.registry.get(name)
+        if known is None:
+            try:
+                gymnasium.register(id=name, entry_point=entry)
+            except (gymnasium.error.Error, ValueError) as error:
+                self.problem(source, f"environment {name!r}: {named(error)}; it is skipped")
+                return
+        elif known.entry_point != entry:
+            self.problem(source, f"environment {name!r} is already registered as {known.entry_point}; it is skipped")
+            return
+        self.environments[name] = entry
+
+
+def load_plugins(third_party: bool | None = None) -> Registry:
+    """Load every installed plugin, once per process.
+
+    Args:
+        third_party: whether to load other plugins than smbrl's own; None asks the environment
+            variable ``SMBRL_NO_PLUGINS``.
+    """
+    if third_party is None:
+        third_party = os.environ.get(NO_PLUGINS, "0").strip().lower() in ("", "0", "false", "no")
+    return _load(third_party)
+
+
+@functools.cache
+def _load(third_party: bool) -> Registry:
+    registry = Registry(third_party=third_party)
+    for source, entry in _entry_points(registry):
+        if not source.built_in and not third_party:
+            continue
+        known = set(_gin_names())
+        try:
+            plugin = entry.load()
+        except (Exception, SystemExit) as error:
+            for name in set(_gin_names()) - known:  # half an import must leave nothing behind
+                gin.config._REGISTRY.pop(name)
+            registry.problem(source, f"cannot be imported ({entry.value}): {named(error)}; it is skipped")
+            continue
+        registry.add(plugin, source)
+    return registry
+
+
+def _gin_names() -> Iterable[str]:
+    return [name for name, _ in gin.config._REGISTRY.items()]
+
+
+def _entry_points(registry: Registry) -> list[tuple[Source, metadata.EntryPoint]]:
+    """Entry points of the group, smbrl's own first, then by name: the same order on every machine."""
+    found: list[tuple[Source, metadata.EntryPoint]] = []
+    seen = set()
+    for distribution in metadata.distributions():
+        try:
+            text = distribution.read_text("entry_points.txt") or ""
+            if f"[{hookspecs.ENTRY_POINT_GROUP}]" not in text.replace(" ", ""):
+                continue
+        except (OSError, UnicodeDecodeError):
+            continue  # not readable, so not known to be a plugin
+        name, version = _name_and_version(distribution)
+        normalised = re.sub(r"[-_.]+", "-", name).lower()
+        if normalised in seen:
+            continue  # a second copy further down the path, which Python would not import either
+        seen.add(normalised)
+        try:
+            entries = list(distribution.entry_points.select(group=hookspecs.ENTRY_POINT_GROUP))
+        except Exception as error:
+            source = Source("?", name, version)
+            registry.problem(source, f"its entry_points.txt cannot be read: {named(error)}; it is skipped")
+            continue
+        found += [(Source(entry.name, normalised, version), entry) for entry in entries]
+    return sorted(found, key=lambda pair: (not pair[0].built_in, pair[0].distribution, pair[0].plugin))
+
+
+def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
+    try:
+        return str(distribution.metadata["Name"] or "unnamed"), str(distribution.version)
+    except Exception:  # a distribution without METADATA: the exception's type depends on Python's version
+        return "unnamed", ""
+
+
+# -- parts -----------------------------------------------------------------------------------------
+def part_fault(part: object) -> str | None:
+    """What keeps something from being a part, in one line, or None."""
+    if not isinstance(part, type):
+        return f"part {part!r:.80} is {type(part).__name__}, expected a class"
+    contracts = [contract for contract in KINDS.values() if issubclass(part, contract)]
+    names = ", ".join(contract.__name__ for contract in KINDS.values())
+    if not contracts:
+        return f"part {part.__name__} implements no contract (a subclass of one of {names})"
+    if len(contracts) > 1:
+        return f"part {part.__name__} implements {len(contracts)} contracts, expected one"
+    contract = contracts[0]
+    if part is contract:
+        return f"part {part.__name__} is the contract itself, expected a subclass of it"
+    missing = sorted(getattr(part, "__abstractmethods__", ()))
+    if missing:
+        own = [name for name in vars(part) if not name.startswith("_") and not hasattr(contract, name)]
+        near = {name: closest(name, own) for name in missing}
+        words = [name + (f" (misspelt as {near[name]!r}?)" if near[name] else "") for name in missing]
+        return f"part {part.__name__} lacks {', '.join(words)} of the contract {contract.__name__}"
+    for parameter in constructor_parameters(part):
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            stars = "**" if parameter.kind is parameter.VAR_KEYWORD else "*"
+            return (
+                f"part {part.__name__} has {stars}{parameter.name} in its constructor; "
+                "name every parameter, so that a misspelt binding is found"
+            )
+    return None
+
+
+def constructor_parameters(cls: type) -> list[inspect.Parameter]:
+    """The parameters of a class's constructor without ``self``; empty where it has none of its own."""
+    if cls.__init__ is object.__init__:  # type: ignore[misc]
+        return []
+    return list(inspect.signature(inspect.unwrap(cls.__init__)).parameters.values())[1:]  # type: ignore[misc]
+
+
+_CONFIGURED: dict[type[Part], type[Part]] = {}
+
+
+def _configured(cls: type[Part], plugin: str) -> type[Part]:
+    """Register a class with gin, once: two registries in one process share it."""
+    if cls not in _CONFIGURED:
+        module = re.sub(r"\W", "_", plugin) or "_"
+        module = f"_{module}" if module[0].isdigit() else module
+        taken = gin.config._REGISTRY.get(f"{module}.{cls.__name__}")
+        if taken is not None:  # the same plugin name in another registry of this process
+            gin.config._REGISTRY.pop(taken.selector)
+        _CONFIGURED[cls] = gin.external_configurable(cls, name=cls.__name__, module=module)
+    return _CONFIGURED[cls]
+
+
+# -- words -----------------------------------------------------------------------------------------
+def named(error: BaseException) -> str:
+    """An exception on one line, with its type."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def spoken(kind: str | None) -> str:
+    """A kind in words: ``skill model``."""
+    return (kind or "part").replace("_", " ")
+
+
+def article(kind: str) -> str:
+    """A kind with its article: ``an encoder``."""
+    word = spoken(kind)
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+def iterate_parts(registry: Registry) -> Iterator[PartInfo]:
+    """Every part, by kind and name (for tests and tables)."""
+    yield from registry.of_kind(None)
