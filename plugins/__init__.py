@@ -9,12 +9,13 @@ from pathlib import Path
 
 from smbrl.hookspecs import hookimpl
 from smbrl.interfaces import Part
+from smbrl_plugins.tasks.maze import Maze
 
 
 @hookimpl
 def smbrl_parts() -> Sequence[type[Part]]:
     """Every built-in part."""
-    return []
+    return [Maze]
 
 
 @hookimpl
@@ -28,4 +29,4 @@ def smbrl_gin() -> Sequence[Traversable]:
 @hookimpl
 def smbrl_environments() -> Mapping[str, str]:
     """Gymnasium ids."""
-    return {}
+    return {"smbrl/Maze-v0": "smbrl_plugins.tasks.maze_env:MazeEnv"}

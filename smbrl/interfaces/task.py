@@ -89,7 +89,7 @@ class Task(Part, ABC):
         return None
 
     def generate(self, path: Path, *, seed: int, workers: int, progress: Progress | None = None) -> None:
-        """Write the offline data as an HDF5 Minari-compatible episode file at ``path`` (see ``smbrl.data``).
+        """Write the offline data as a new Minari data folder ``path`` (`smbrl.data.files.write_episodes` does it).
 
         The bytes that matter (observations, actions, order of episodes) depend on ``seed`` and the task's
         parameters only, never on ``workers``.

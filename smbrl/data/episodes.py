@@ -1,0 +1,150 @@
+"""Offline episodes in memory, and windows from them by index arithmetic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from smbrl.errors import SmbrlError
+from smbrl.interfaces import SkillWindows
+
+if TYPE_CHECKING:
+    from smbrl.data.store import Dataset
+
+
+class EpisodeStore:
+    """Episodes end to end in one tensor on the learner's device.
+
+    Args:
+        obs: ``(total, O)`` float32; an episode of T steps has T + 1 rows.
+        actions: ``(total, A)`` float32, row-aligned with ``obs``; the last row of an episode is not an action.
+        starts: row of each episode's first observation ``(E,)`` int64.
+        lengths: steps T of each episode ``(E,)`` int64.
+    """
+
+    def __init__(self, obs: Tensor, actions: Tensor, starts: Tensor, lengths: Tensor) -> None:
+        if len(obs) != len(actions) or bool((starts + lengths >= len(obs)).any()):
+            raise ValueError(
+                f"obs {tuple(obs.shape)}, actions {tuple(actions.shape)} and episodes up to row "
+                f"{int((starts + lengths).max())} do not fit: T + 1 aligned rows per episode are needed"
+            )
+        self.observation = obs.shape[1]
+        self.action = actions.shape[1]
+        # one table, so that a window is one gather
+        self._rows = torch.cat([obs, actions], 1).contiguous()
+        self.starts = starts
+        self.lengths = lengths
+        self._places: dict[int, Tensor] = {}
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset, device: torch.device | str = "cpu") -> EpisodeStore:
+        """All episodes of a stored data set.
+
+        Raises:
+            SmbrlError: the data set is damaged.
+        """
+        arrays = dataset.arrays
+        parts = (arrays.obs, arrays.actions, arrays.starts, arrays.lengths)
+        return cls(*(torch.from_numpy(part).to(device) for part in parts))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the data and the windows live."""
+        return self._rows.device
+
+    @property
+    def obs(self) -> Tensor:
+        """``(total, O)`` view."""
+        return self._rows[:, : self.observation]
+
+    @property
+    def actions(self) -> Tensor:
+        """``(total, A)`` view."""
+        return self._rows[:, self.observation :]
+
+    @property
+    def episodes(self) -> int:
+        """How many."""
+        return len(self.starts)
+
+    @property
+    def steps(self) -> int:
+        """Env steps in all episodes."""
+        return int(self.lengths.sum())
+
+    def split(self, validation_share: float, generator: torch.Generator) -> tuple[EpisodeStore, EpisodeStore]:
+        """(training, validation): whole episodes at random, the data shared. Each side gets at least one episode.
+
+        Raises:
+            SmbrlError: the share is not in (0, 1), or there is one episode only.
+        """
+        if not 0.0 < validation_share < 1.0:
+            raise SmbrlError(f"validation share is {validation_share}: give a number between 0 and 1")
+        if self.episodes < 2:
+            raise SmbrlError(f"{self.episodes} episode cannot be split into training and validation: get more data")
+        order = torch.randperm(self.episodes, generator=generator, device=generator.device).to(self.device)
+        held = min(max(round(self.episodes * validation_share), 1), self.episodes - 1)
+        return self._subset(order[held:].sort().values), self._subset(order[:held].sort().values)
+
+    def _subset(self, episodes: Tensor) -> EpisodeStore:
+        part = object.__new__(EpisodeStore)
+        part.observation, part.action, part._rows = self.observation, self.action, self._rows
+        part.starts, part.lengths, part._places = self.starts[episodes], self.lengths[episodes], {}
+        return part
+
+    def places(self, horizon: int) -> int:
+        """Number of steps at which a window may start: those whose first decision of ``horizon`` steps is complete."""
+        return int(self._last(horizon)[-1])
+
+    def _last(self, horizon: int) -> Tensor:
+        """Running total of window starts over the episodes ``(E,)``."""
+        if horizon not in self._places:
+            last = (self.lengths - horizon + 1).clamp(min=0).cumsum(0)
+            if int(last[-1]) == 0:
+                raise SmbrlError(
+                    f"the longest of {self.episodes} episodes has {int(self.lengths.max())} steps, less than one skill "
+                    f"of {horizon}: use longer episodes or a shorter horizon"
+                )
+            self._places[horizon] = last
+        return self._places[horizon]
+
+    def sample(self, batch: int, decisions: int, horizon: int, generator: torch.Generator) -> SkillWindows:
+        """Windows of ``decisions`` * ``horizon`` steps; starts are uniform over steps (not episodes).
+
+        Every step whose first decision is complete can be a start. Past the episode's end the last
+        observation is repeated, actions are zero, and the mask of the decision is 0.
+
+        Args:
+            batch: B.
+            decisions: N.
+            horizon: H.
+            generator: the only source of randomness.
+
+        Returns:
+            obs (B, N*H + 1, O), actions (B, N*H, A), mask (B, N) float32.
+
+        Raises:
+            SmbrlError: no episode is as long as one decision.
+        """
+        last = self._last(horizon)
+        place = torch.randint(int(last[-1]), (batch,), generator=generator, device=generator.device).to(self.device)
+        episode = torch.searchsorted(last, place, right=True)
+        length = self.lengths[episode]
+        # steps from the start to the episode's end: place counts down from the episode's running total
+        left = last[episode] - place + (horizon - 1)
+        first = self.starts[episode] + length - left
+        return self.window(first, left, decisions, horizon)
+
+    def window(self, first: Tensor, left: Tensor, decisions: int, horizon: int) -> SkillWindows:
+        """The windows that begin at rows ``first (B,)`` with ``left (B,)`` steps to their episode's end."""
+        steps = decisions * horizon
+        offset = torch.arange(steps + 1, device=self.device)
+        rows = first[:, None] + torch.minimum(offset, left[:, None])
+        table = self._rows[rows.flatten()].view(len(first), steps + 1, -1)
+        ends = torch.arange(1, decisions + 1, device=self.device) * horizon
+        mask = (ends <= left[:, None]).to(table.dtype)
+        obs, actions = table.split([self.observation, self.action], -1)
+        actions = actions[:, :-1] * (offset[:-1] < left[:, None])[..., None]
+        return SkillWindows(obs.contiguous(), actions, mask)
