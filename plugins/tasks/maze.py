@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smbrl.data.files import write_episodes
-from smbrl.interfaces import DatasetRequest, Progress, Task, TaskSpec
 from smbrl_plugins.tasks.maze_data import GENERATOR, Demonstrations, generate_episodes
 from smbrl_plugins.tasks.maze_env import MazeEnv, Position, pose
 from smbrl_plugins.tasks.maze_layout import WALL_OFFSET, Layout
 from smbrl_plugins.tasks.maze_physics import MAX_SPEED
+
+from smbrl.data.files import write_episodes
+from smbrl.interfaces import DatasetRequest, Progress, Task, TaskSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ class Maze(Task):
         start, goal: positions in metres; None: the paper's, the drawing's S and G, or the cells farthest apart.
         noise: the start varies by U(-noise, noise) per axis, metres; None: 2 in the paper's maze, else 0.2.
         clear: never start inside a wall; None: as in the paper in the paper's maze (starts overlap walls), else True.
-        radius: distance to the goal that counts as success, metres.
+        radius: distance to the goal that counts as success, metres; None: 2 in random layouts, else 0.5.
         reward: at the goal.
         time_limit: environment steps (10 ms each).
         trajectories: of the offline data.
@@ -48,7 +49,7 @@ class Maze(Task):
         goal: tuple[float, float] | None = None,
         noise: float | None = None,
         clear: bool | None = None,
-        radius: float = 2.0,
+        radius: float | None = None,
         reward: float = 100.0,
         time_limit: int = 2000,
         trajectories: int = 3046,

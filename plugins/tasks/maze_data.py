@@ -19,12 +19,12 @@ from multiprocessing import get_context
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+from smbrl_plugins.tasks.maze_layout import Cell, Layout, parse
+from smbrl_plugins.tasks.maze_physics import MAX_SPEED, model
 
 from smbrl.data.files import Episode
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Progress
-from smbrl_plugins.tasks.maze_layout import Cell, Layout, parse
-from smbrl_plugins.tasks.maze_physics import MAX_SPEED, model
 
 GENERATOR = 1
 """Version of this file's output; raise it when the bytes change."""
@@ -82,7 +82,7 @@ class Driver:
                 continue
             points = np.array(way, np.float64) - rng.uniform(0.0, SHIFT, (len(way), 2))
             points[-1] = np.array(goal) + rng.uniform(-JITTER, JITTER, 2)
-            begin = np.float32(np.array(start) + rng.uniform(-JITTER, JITTER, 2))
+            begin = (np.array(start) + rng.uniform(-JITTER, JITTER, 2)).astype(np.float32)
             obs, actions = self._drive(begin, points.tolist())
             if len(actions) >= self.what.shortest:
                 return Episode(obs, actions)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-
-from smbrl.errors import SmbrlError
 from smbrl_plugins.tasks import maze_layout
 from smbrl_plugins.tasks.maze_layout import Layout, cell_of, middle_of
 from smbrl_plugins.tasks.maze_physics import MAX_SPEED, TIMESTEP, model
 from smbrl_plugins.tasks.maze_render import MuJoCoView, TopDown
+
+from smbrl.errors import SmbrlError
 
 Position = tuple[float, float]
 
@@ -23,6 +23,8 @@ PAPER_START, PAPER_GOAL, PAPER_NOISE = (10.0, 24.0), (18.0, 8.0), 2.0
 """Where the paper's task (random layout, seed 0, size 40) starts, ends, and by how much the start varies."""
 OTHER_NOISE = 0.2
 """Half-width of the start area in every other layout, metres."""
+PAPER_RADIUS, OTHER_RADIUS = 2.0, 0.5
+"""Distance to the goal that counts as success in random and in drawn layouts, which are smaller; metres."""
 SPEED_BOUND = 100.0
 """Bound of the observation space, m/s; contacts may push faster than the clip for one step."""
 
@@ -53,7 +55,7 @@ def pose(
     goal: Position | None,
     noise: float | None,
     clear: bool | None,
-    radius: float,
+    radius: float | None,
 ) -> Problem:
     """Fill in what is None and check that the problem can be solved (see `MazeEnv` for the parameters).
 
@@ -78,6 +80,7 @@ def pose(
         raise SmbrlError(
             f"no way leads from maze start {tuple(start)} to goal {tuple(goal)}: change one, or the layout"
         )
+    radius = (PAPER_RADIUS if layout == "random" else OTHER_RADIUS) if radius is None else radius
     noise = (PAPER_NOISE if paper else OTHER_NOISE) if noise is None else noise
     for name, value, lowest in (("start noise", noise, 0.0), ("goal radius", radius, 1e-6)):
         if not lowest <= value < math.inf:
@@ -101,7 +104,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         noise: the start varies by U(-noise, noise) per axis; None: 2 in the paper's maze (as there), else 0.2.
         clear: draw a start again that lies inside a wall. None: not in the paper's maze, where about a quarter of the
             starts overlap walls as in the paper (the agent can leave them, see `maze_physics`); in all others yes.
-        radius: metres around the goal that count as success.
+        radius: metres around the goal that count as success; None: 2 in random layouts (the paper's), else 0.5.
         reward: at the goal.
         time_limit: steps.
         render_mode: None or ``"rgb_array"``.
@@ -109,7 +112,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         pixels: height of a picture.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": round(1 / TIMESTEP)}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": round(1 / TIMESTEP)}  # noqa: RUF012 - as declared by gymnasium
 
     def __init__(
         self,
@@ -120,7 +123,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         goal: Position | None = None,
         noise: float | None = None,
         clear: bool | None = None,
-        radius: float = 2.0,
+        radius: float | None = None,
         reward: float = 100.0,
         time_limit: int = 2000,
         render_mode: str | None = None,
@@ -154,7 +157,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._qpos, self._qvel, self._ctrl = self.data.qpos, self.data.qvel, self.data.ctrl
         self._vx = self._vy = 0.0
         self._goal = self.problem.goal
-        self._radius2 = radius * radius
+        self._radius2 = self.problem.radius**2
         self._time = 0
         self._ready = False
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import mujoco
-
 from smbrl_plugins.tasks.maze_layout import Layout, parse
 
 TIMESTEP = 0.01
