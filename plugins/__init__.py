@@ -7,15 +7,22 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from smbrl_plugins.agents.latent_mpc import LatentMPC
+from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
+from smbrl_plugins.encoders.fourier import FourierEncoder
+from smbrl_plugins.encoders.mlp import MLPEncoder
+from smbrl_plugins.planners.cem import CEM
+from smbrl_plugins.skills.skimo_vae import LSTMSkiMoVAE, SkiMoVAE
+from smbrl_plugins.tasks.maze import Maze
+
 from smbrl.hookspecs import hookimpl
 from smbrl.interfaces import Part
-from smbrl_plugins.tasks.maze import Maze
 
 
 @hookimpl
 def smbrl_parts() -> Sequence[type[Part]]:
     """Every built-in part."""
-    return [Maze]
+    return [CEM, FourierEncoder, LSTMSkiMoVAE, LatentMPC, MLPEncoder, Maze, SkiMoVAE, SkillDynamics]
 
 
 @hookimpl

@@ -1,6 +1,6 @@
 """The contracts. Their docstrings are the specification."""
 
-from smbrl.interfaces.agent import Agent, Metrics, Mode, SkillWindows, Windows
+from smbrl.interfaces.agent import Agent, Compute, Metrics, Mode, SkillWindows, Windows
 from smbrl.interfaces.distributions import TanhNormal
 from smbrl.interfaces.dynamics import Dynamics
 from smbrl.interfaces.encoder import Encoder
@@ -17,6 +17,7 @@ KINDS: dict[str, type[Part]] = {
 __all__ = [
     "KINDS",
     "Agent",
+    "Compute",
     "DatasetRequest",
     "Dynamics",
     "Encoder",

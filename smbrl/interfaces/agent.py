@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,6 +18,21 @@ Mode = Literal["explore", "evaluate", "prior"]
 
 Metrics = dict[str, Tensor]
 """Detached scalars; they stay tensors until they are logged."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how a run computes; ``smbrl.nn.precision.resolve`` makes one from what the user asked for.
+
+    Attributes:
+        device: the learner's.
+        dtype: of matrix products inside networks; weights, losses and distributions are float32 always.
+        compile: whether updates and planning are compiled (or captured as CUDA graphs).
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +77,7 @@ class Agent(Part, nn.Module, ABC):
 
     Constructor: ``(spec: TaskSpec, *, ...)``; nested parts come as gin references (classes), e.g.
     ``LatentMPC.encoder = @FourierEncoder``, and the agent builds them with the sizes it knows.
-    Optimisers are created in the constructor; ``Module.to(device)`` is called before the first update.
+    Optimisers are created in the constructor; ``prepare`` is called once, before anything else is.
 
     Attributes:
         horizon: env steps that a decision lasts (1 for flat methods).
@@ -78,6 +93,14 @@ class Agent(Part, nn.Module, ABC):
     window: int
     discount: float
     pretrains: bool = False
+
+    compute: Compute = Compute()
+
+    def prepare(self, compute: Compute) -> None:
+        """Move to the run's device and take over its precision; an agent that is never prepared computes in
+        float32 on the CPU."""
+        self.compute = compute
+        self.to(compute.device)
 
     # -- acting ------------------------------------------------------------------------------------
     @abstractmethod
@@ -98,6 +121,10 @@ class Agent(Part, nn.Module, ABC):
     def pretrain(self, windows: SkillWindows, generator: torch.Generator) -> Metrics:
         """One update on offline windows."""
         raise NotImplementedError(f"{type(self).__name__} does not pre-train")
+
+    def validate(self, windows: SkillWindows, generator: torch.Generator) -> Metrics:
+        """The losses of ``pretrain`` on held-out windows, without learning from them."""
+        return {}
 
     def pretrain_key(self) -> dict[str, Any]:
         """JSON-able: everything the result of pre-training depends on, besides data, seed and budget. Two

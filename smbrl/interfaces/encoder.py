@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smbrl.interfaces.part import Part
@@ -39,6 +42,11 @@ class Encoder(Part, nn.Module, ABC):
     def normalise(self, obs: Tensor) -> Tensor:
         """Raw observations ``(..., O)`` in the units the networks see; what a decoder reconstructs."""
         return obs * self.scale + self.shift
+
+    def fast(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]] | None:
+        """The encoder as it is now in plain numpy, ``(E, O) -> (E, latent)``, for small batches on the CPU where
+        torch's overhead dominates; None where there is no such path. Same numbers to 1e-5."""
+        return None
 
     @abstractmethod
     def forward(self, obs: Tensor) -> Tensor:

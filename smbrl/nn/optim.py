@@ -1,0 +1,51 @@
+"""Adam with a global gradient clip, one per loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Optimiser:
+    """Adam (betas 0.9, 0.999; eps 1e-7) that owns some parameters and minimises losses over them alone.
+
+    Gradients are taken with respect to its own parameters only: nothing accumulates in networks that
+    belong to somebody else, and no work is spent on them.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float, *, clip: float = 100.0, eps: float = 1e-7):
+        self.parameters = list(parameters)
+        self.clip = clip
+        self._lr, self._eps = lr, eps
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all moments."""
+        self._adam = torch.optim.Adam(self.parameters, lr=self._lr, eps=self._eps, fused=True)
+
+    def minimise(self, loss: Tensor) -> Tensor:
+        """One step; returns the gradient's global norm before clipping, a detached scalar tensor.
+
+        Parameters that the loss does not depend on are left alone (no moment, no step).
+        """
+        grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        for parameter, grad in zip(self.parameters, grads, strict=True):
+            parameter.grad = grad
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
+        self._adam.step()
+        for parameter in self.parameters:
+            parameter.grad = None
+        return norm.detach()
+
+    def state(self) -> dict[str, Any]:
+        """Moments and step counts as a nested dict of tensors, by the parameter's number."""
+        return {str(number): dict(values) for number, values in self._adam.state_dict()["state"].items()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Inverse of ``state``."""
+        full = self._adam.state_dict()
+        full["state"] = {int(number): {k: v.clone() for k, v in values.items()} for number, values in state.items()}
+        self._adam.load_state_dict(full)
