@@ -1,0 +1,79 @@
+"""Where a run computes: chosen once, applied to torch, written down."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from smbrl.errors import SmbrlError
+from smbrl.interfaces import Compute
+from smbrl.nn.precision import resolve
+
+PACKAGES = ("smbrl", "torch", "numpy", "gymnasium", "mujoco", "minari", "gin-config", "safetensors", "mlflow")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run computes on.
+
+    Attributes:
+        compute: device, precision, compilation; for ``Agent.prepare``.
+        threads: of torch on the CPU.
+    """
+
+    compute: Compute
+    threads: int
+
+    @classmethod
+    def choose(cls, device: str, precision: str, compile: str, threads: int) -> Machine:
+        """Settle what a user left open.
+
+        Args:
+            device, precision, compile: see ``smbrl.nn.precision.resolve``.
+            threads: 0 takes every core that this process may use.
+
+        Raises:
+            SmbrlError: this machine lacks what is asked for.
+        """
+        if threads < 0:
+            raise SmbrlError(f"Experiment.threads is {threads}; it is a number of threads, or 0 for one per core")
+        return cls(resolve(device, precision, compile), threads or usable_cores())
+
+    def apply(self) -> None:
+        """Tell torch. Numbers are the same from run to run: no auto-tuning, deterministic convolutions."""
+        torch.set_num_threads(self.threads)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+
+    def describe(self) -> dict[str, str | int | bool]:
+        """For run.json, MLflow and the summary."""
+        place = self.compute.device
+        name = torch.cuda.get_device_name(place) if place.type == "cuda" else platform.processor() or platform.machine()
+        return {
+            "device": str(place),
+            "device_name": name,
+            "precision": str(self.compute.dtype).removeprefix("torch."),
+            "compiled": self.compute.compile,
+            "threads": self.threads,
+            "cores": usable_cores(),
+        }
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

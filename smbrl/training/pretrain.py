@@ -1,0 +1,112 @@
+"""Pre-training: gradient updates on windows of the offline data."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from smbrl.data.episodes import EpisodeStore
+from smbrl.interfaces import Agent
+from smbrl.training.guard import Guard
+from smbrl.training.meters import Meters
+from smbrl.training.seeding import Streams
+from smbrl.training.session import Session
+from smbrl.training.settings import Pretraining
+
+PHASE = "pretrain"
+
+
+class PretrainLoop:
+    """The state of the phase, and its loop.
+
+    Args:
+        agent: prepared.
+        episodes: on the agent's device; split here into what is learned from and what is only looked at.
+        settings: of the phase.
+        seed: of the phase.
+    """
+
+    def __init__(self, agent: Agent, episodes: EpisodeStore, settings: Pretraining, seed: int) -> None:
+        self.agent = agent
+        self.settings = settings
+        self.streams = Streams(agent.compute.device, seed, PHASE, ("split", "batch", "update", "validation"))
+        self.training: EpisodeStore = episodes
+        self.validation: EpisodeStore | None = None
+        if settings.validation_share and episodes.episodes > 1:
+            self.training, self.validation = episodes.split(settings.validation_share, self.streams["split"])
+        self.updates = 0
+        self.meters = Meters()
+        self.guard = Guard("pre-training", "update")
+
+    def run(self, session: Session) -> None:
+        """Train to the end.
+
+        Raises:
+            InterruptedRunError: that was asked for; everything is saved.
+            DivergedError: see ``Guard``.
+        """
+        settings, agent, streams = self.settings, self.agent, self.streams
+        logged_at, logged = time.monotonic(), self.updates
+        session.began(self.updates)
+        with (
+            session.bar("pre-training", settings.updates, "updates", start=self.updates) as bar,
+            session.interrupt.patient(),
+        ):
+            while self.updates < settings.updates:
+                windows = self.training.sample(settings.batch, agent.window, agent.horizon, streams["batch"])
+                self.meters.add(agent.pretrain(windows, streams["update"]))
+                self.updates += 1
+                last = self.updates == settings.updates
+                if self.updates % settings.log_every == 0 or last:
+                    means = self.meters.fetch()
+                    self.guard.check(means, self.updates)
+                    now = time.monotonic()
+                    line = {f"pretrain/{name}": value for name, value in means.items()}
+                    line["time/pretrain_updates_per_second"] = (self.updates - logged) / max(now - logged_at, 1e-9)
+                    line["time/pretrain_seconds"] = session.tick()
+                    session.tracker.log(line, self.updates, PHASE)
+                    logged_at, logged = now, self.updates
+                    bar.update(self.updates, _shown(means))
+                else:
+                    bar.update(self.updates)
+                if settings.validate_every and (self.updates % settings.validate_every == 0 or last):
+                    self._validate(session)
+                session.pause(PHASE, self.updates, agent, self.guard, self.state)
+
+    def _validate(self, session: Session) -> None:
+        """Look at the held-out episodes; nothing is learned from them."""
+        if self.validation is None:
+            return
+        stream = self.streams["validation"]
+        windows = self.validation.sample(self.settings.validation_batch, self.agent.window, self.agent.horizon, stream)
+        losses = self.agent.validate(windows, stream)
+        if losses:
+            meters = Meters()
+            meters.add(losses)
+            session.tracker.log({f"validation/{name}": v for name, v in meters.fetch().items()}, self.updates, PHASE)
+
+    # -- checkpoints -------------------------------------------------------------------------------
+    def state(self) -> dict[str, Any]:
+        """Everything that the next update depends on."""
+        return {
+            "agent": self.agent.state_dict(),
+            "training": self.agent.training_state(),
+            "streams": self.streams.state(),
+            "updates": self.updates,
+            "meters": self.meters.state(),
+            "guard": self.guard.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Inverse of ``state``."""
+        self.agent.load_state_dict(state["agent"])
+        self.agent.load_training_state(state["training"])
+        self.streams.load_state(state["streams"])
+        self.updates = int(state["updates"])
+        self.meters.load_state(state["meters"], self.agent.compute.device)
+        self.guard.load_state(state["guard"])
+
+
+def _shown(means: dict[str, float], count: int = 3) -> dict[str, float]:
+    """The first few metrics: what an agent returns first is what it wants seen."""
+    return dict(list(means.items())[:count])
