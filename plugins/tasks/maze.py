@@ -37,6 +37,7 @@ class Maze(Task):
         trajectories: of the offline data.
         longest: steps after which a trajectory of the offline data is cut.
         shortest: trajectories of fewer steps are drawn again.
+        data: id of a stored data set to pre-train on instead of generating one (see ``smbrl data import``).
         renderer: of videos: ``"topdown"`` or ``"mujoco"``.
     """
 
@@ -55,6 +56,7 @@ class Maze(Task):
         trajectories: int = 3046,
         longest: int = 1600,
         shortest: int = 51,
+        data: str | None = None,
         renderer: str = "topdown",
     ) -> None:
         self._settings: dict[str, Any] = {
@@ -68,6 +70,7 @@ class Maze(Task):
             "radius": radius,
         }
         self._outcome: dict[str, Any] = {"reward": reward, "time_limit": time_limit, "renderer": renderer}
+        self._data = data
         self.problem = pose(**self._settings)
         self.demonstrations = Demonstrations(self.layout.text(), trajectories, longest, shortest)
         cells = max(self.layout.rows, self.layout.columns) - 2
@@ -117,6 +120,7 @@ class Maze(Task):
                 "longest": demonstrations.longest,
                 "shortest": demonstrations.shortest,
             },
+            stored=self._data,
         )
 
     def generate(self, path: Path, *, seed: int, workers: int, progress: Progress | None = None) -> None:

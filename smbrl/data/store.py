@@ -108,12 +108,19 @@ def key(request: DatasetRequest, seed: int) -> str:
 
 def dataset_id(request: DatasetRequest, seed: int) -> str:
     """The Minari id of what was asked for."""
-    match = _ID.fullmatch(request.name)
-    if match is None:
-        raise SmbrlError(
-            f"data set name {request.name!r} is no Minari id: give NAMESPACE/NAME-vN, such as smbrl/maze-v1"
-        )
-    return f"{match['name']}-{key(request, seed)}-v{match['version']}"
+    check_name(request.name)
+    name, version = request.name.rsplit("-v", 1)
+    return f"{name}-{key(request, seed)}-v{version}"
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no Minari id.
+
+    Raises:
+        SmbrlError: it is none.
+    """
+    if _ID.fullmatch(name) is None:
+        raise SmbrlError(f"{name!r} is no Minari id: give NAMESPACE/NAME-vN, letters, digits, - and _")
 
 
 def find(request: DatasetRequest, *, seed: int) -> Dataset | None:
@@ -147,6 +154,8 @@ def ensure(task: Task, *, seed: int = 0, workers: int = 1, progress: Progress | 
     request = task.dataset()
     if request is None:
         raise SmbrlError(f"task {type(task).__name__} has no offline data: use an agent that does not pre-train")
+    if request.stored is not None:
+        return _fitting(load(request.stored), task)
     found = find(request, seed=seed)
     if found is not None:
         return found
@@ -160,11 +169,38 @@ def ensure(task: Task, *, seed: int = 0, workers: int = 1, progress: Progress | 
                 "import it with `smbrl data import`"
             ) from error
 
-    record = {"name": request.name, "parameters": request.parameters, "seed": seed, "source": "generated"}
+    record = {
+        "source": "generated",
+        "name": request.name,
+        "parameters": request.parameters,
+        "seed": seed,
+        "task": type(task).__name__,
+        "settings": _plain(task.settings),
+    }
     return create(dataset_id(request, seed), make, record)
 
 
-def create(name: str, make: Callable[[Path], None], record: dict[str, Any]) -> Dataset:
+def _fitting(dataset: Dataset, task: Task) -> Dataset:
+    """Refuse data of another task."""
+    arrays = dataset.arrays
+    sizes = (arrays.obs.shape[1], arrays.actions.shape[1])
+    if sizes != (task.spec.observation, task.spec.action):
+        raise SmbrlError(
+            f"data set {dataset.id} has observations of size {sizes[0]} and actions of size {sizes[1]}, task "
+            f"{type(task).__name__} has {task.spec.observation} and {task.spec.action}: choose another data set"
+        )
+    return dataset
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Settings as JSON would give them back, or None where they are more than plain values."""
+    try:
+        return dict(json.loads(json.dumps(settings)))
+    except TypeError:
+        return None
+
+
+def create(name: str, make: Callable[[Path], object], record: dict[str, Any]) -> Dataset:
     """Put a data set into the store, all or nothing; what is already there under this id is returned.
 
     Args:

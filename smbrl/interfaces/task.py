@@ -55,10 +55,13 @@ class DatasetRequest:
         name: the data set's name in the local store (a Minari id such as ``smbrl/maze-v1``).
         parameters: everything the generator's output depends on, JSON-able; hashed into the stored
             provenance, so that other parameters never silently reuse the data.
+        stored: id of a data set in the local store (an imported one, say) to use instead: nothing is
+            generated, name and parameters do not matter.
     """
 
     name: str
     parameters: dict[str, Any]
+    stored: str | None = None
 
 
 class Task(Part, ABC):
