@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from smbrl_plugins.agents.latent_model import LatentModel, Prior, Target
 from smbrl_plugins.agents.latent_mpc_losses import ActorLoss, ActorStates, ModelLoss, Targets
+from smbrl_plugins.agents.latent_views import LatentViews
 from smbrl_plugins.agents.skimo_pretraining import SkiMoPretraining
 from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
 from smbrl_plugins.encoders.mlp import MLPEncoder
@@ -34,13 +35,14 @@ from smbrl.interfaces import (
 from smbrl.nn.heads import GaussianDecoder, ScalarEnsemble, TanhNormalHead
 from smbrl.nn.optim import Optimiser
 from smbrl.nn.precision import autocast
+from smbrl.nn.schedules import cosine
 from smbrl.nn.target import move_towards
 
 PRETRAINED = ("skills.", "model.encoder.", "model.dynamics.", "model.policy_head.", "decoder.", "target.encoder.")
 """Prefixes of what pre-training moves."""
 
 
-class LatentMPC(Agent):
+class LatentMPC(LatentViews, Agent):
     """A latent model with reward and value heads, a policy held close to a prior, and a planner.
 
     With a skill model its decisions are skills: skills, skill dynamics and prior are pre-trained jointly on
@@ -67,6 +69,9 @@ class LatentMPC(Agent):
         alpha: temperature of the prior; the start value where it is learned.
         target_kl: nats that alpha is learned to hold the policy's KL from the prior at; None keeps alpha fixed.
         learning_rate, alpha_learning_rate, clip: of Adam; clip is of the global gradient norm of a loss.
+        decay_updates, decay_from, decay_to: pre-training's learning rate stays for the share ``decay_from`` of
+            ``decay_updates`` updates, then follows a cosine down to the share ``decay_to`` of itself; with None
+            it stays.
         target_keep, target_every: the target networks keep this share of themselves every so many updates.
     """
 
@@ -102,6 +107,9 @@ class LatentMPC(Agent):
         learning_rate: float = 1e-3,
         alpha_learning_rate: float = 3e-4,
         clip: float = 100.0,
+        decay_updates: int | None = None,
+        decay_from: float = 0.3,
+        decay_to: float = 0.03,
         target_keep: float = 0.99,
         target_every: int = 2,
     ) -> None:
@@ -112,6 +120,7 @@ class LatentMPC(Agent):
         self.window, self.discount = window, discount
         self.target_keep, self.target_every = target_keep, target_every
         self.target_kl = target_kl
+        self.decay = (decay_updates, decay_from, decay_to)
 
         self.skills = None if skills is None else skills(spec)
         self.pretrains = self.skills is not None
@@ -189,7 +198,9 @@ class LatentMPC(Agent):
     def pretrain(self, windows: SkillWindows, generator: torch.Generator) -> Metrics:
         """One update of skills, skill dynamics, encoder, decoder and prior; the target encoder follows."""
         loss, metrics = self._pretraining_loss(windows, generator)
-        norm = self.optimisers["pretraining"].minimise(loss)
+        duration, start, end = self.decay
+        share = 1.0 if duration is None else cosine(self._count, duration, start, end)
+        norm = self.optimisers["pretraining"].minimise(loss, share)
         self._follow()
         self._fast = None
         return {**metrics, "grad_norm": norm}
@@ -217,6 +228,7 @@ class LatentMPC(Agent):
         names = ["latent", "hidden", "layers", "window", "rho", "joint"]
         names += ["reconstruction_weight", "consistency_weight", "prior_weight"]
         names += ["learning_rate", "clip", "target_keep", "target_every"]
+        names += ["decay_updates", "decay_from", "decay_to"]
         key: dict[str, Any] = {"agent": "LatentMPC", **{name: self.settings[name] for name in names}}
         for name, part in (("encoder", self.model.encoder), ("dynamics", self.model.dynamics), ("skills", self.skills)):
             key[name] = [] if part is None else [_described(m) for m in part.modules() if isinstance(m, Part)]

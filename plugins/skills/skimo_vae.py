@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from smbrl_plugins.encoders.mlp import MLPEncoder
 from torch import Tensor, nn
 
+from smbrl.errors import SmbrlError
 from smbrl.interfaces import Encoder, FastPolicy, SkillLosses, SkillModel, TanhNormal, TaskSpec
 from smbrl.nn.frozen import Array, FrozenLayers
 from smbrl.nn.heads import TanhNormalHead, tanh_normal
@@ -31,6 +32,8 @@ class SkiMoVAE(SkillModel):
         latent: size of its embedding.
         hidden, layers: width and number of hidden layers of posterior and policy.
         bc_weight: weight of the squared error (2 in the paper's settings).
+        cloned_steps: clone only this many of each skill's H steps, drawn anew for each (stratified over the skill,
+            so that the expected loss stays): decoding is most of the work. None clones all.
         kl_weight: beta, weight of the KL to the unit prior (1e-4 in the paper's settings).
     """
 
@@ -46,12 +49,16 @@ class SkiMoVAE(SkillModel):
         layers: int = 4,
         bc_weight: float = 2.0,
         kl_weight: float = 1e-4,
+        cloned_steps: int | None = None,
     ) -> None:
         super().__init__()
         self.skill = skill
         self.horizon = horizon
         self.bc_weight = bc_weight
         self.kl_weight = kl_weight
+        self.cloned_steps = horizon if cloned_steps is None else cloned_steps
+        if not 1 <= self.cloned_steps <= horizon:
+            raise SmbrlError(f"SkiMoVAE.cloned_steps is {cloned_steps}; expected 1 to {horizon}; or None for all")
         self.encoder = encoder(spec, latent)
         self.inference = self.build_inference(spec.action, latent, hidden, layers)
         self.policy = TanhNormalHead((latent, skill), [hidden] * layers, spec.action)
@@ -76,17 +83,30 @@ class SkiMoVAE(SkillModel):
 
     def loss(self, obs: Tensor, actions: Tensor, mask: Tensor, generator: torch.Generator) -> SkillLosses:
         """See the contract. Every real action element weighs the same, as does every real skill."""
-        embedding = self.encoder(obs)
-        posterior = self.infer(embedding, actions)
+        posterior = self.posterior(obs, actions)
+        if self.cloned_steps < self.horizon:
+            obs, actions = self.some_steps(obs, actions, generator)
         skill = posterior.rsample(generator)
         # one skill, H states: the policy multiplies it once
-        played = self.policy(embedding, skill.unsqueeze(-2)).mode
+        played = self.act(obs, skill.unsqueeze(-2))
         real = mask / mask.sum()
         cloning = (((played - actions) ** 2).mean((-1, -2)) * real).sum()
         kl = (posterior.kl_unit() * real).sum()
         total = self.bc_weight * cloning + self.kl_weight * kl
         metrics = {"bc": cloning.detach(), "kl_unit": kl.detach()}
         return SkillLosses(total, skill, posterior, metrics)
+
+    def some_steps(self, obs: Tensor, actions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """``cloned_steps`` of the H states and actions of every skill, one from each of as many equal parts."""
+        k = self.cloned_steps
+        part = self.horizon / k
+        shape = (*obs.shape[:2], k)
+        within = torch.rand(shape, generator=generator, device=obs.device) * part
+        index = (within + part * torch.arange(k, device=obs.device)).long().clamp(max=self.horizon - 1).unsqueeze(-1)
+        return (
+            obs.gather(2, index.expand(-1, -1, -1, obs.shape[-1])),
+            actions.gather(2, index.expand(-1, -1, -1, actions.shape[-1])),
+        )
 
     def fast_policy(self) -> FastPolicy | None:
         """See the contract."""

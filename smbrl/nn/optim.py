@@ -26,8 +26,8 @@ class Optimiser:
         """Forget all moments."""
         self._adam = torch.optim.Adam(self.parameters, lr=self._lr, eps=self._eps, fused=True)
 
-    def minimise(self, loss: Tensor) -> Tensor:
-        """One step; returns the gradient's global norm before clipping, a detached scalar tensor.
+    def minimise(self, loss: Tensor, share: float = 1.0) -> Tensor:
+        """One step at ``share`` of the learning rate; returns the gradient's global norm before clipping, detached.
 
         Parameters that the loss does not depend on are left alone (no moment, no step).
         """
@@ -35,6 +35,7 @@ class Optimiser:
         for parameter, grad in zip(self.parameters, grads, strict=True):
             parameter.grad = grad
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
+        self._adam.param_groups[0]["lr"] = self._lr * share
         self._adam.step()
         for parameter in self.parameters:
             parameter.grad = None

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Literal, TypeVar, cast
 
 import torch
+from torch import Tensor
 
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Compute
