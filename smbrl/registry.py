@@ -407,6 +407,11 @@ def _configured(cls: type[Part], plugin: str) -> type[Part]:
     return _CONFIGURED[cls]
 
 
+def is_configured_part(target: object, configured: object) -> bool:
+    """Whether gin knows this class because some Registry of this process registered it as a part."""
+    return isinstance(target, type) and issubclass(target, Part) and _CONFIGURED.get(target) is configured
+
+
 # -- words -----------------------------------------------------------------------------------------
 def named(error: BaseException) -> str:
     """An exception on one line, with its type."""

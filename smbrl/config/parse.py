@@ -1,0 +1,194 @@
+"""Read gin statements, with gin's own parser, into plain values that remember where they were written."""
+
+from __future__ import annotations
+
+import re
+import tokenize
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gin import config_parser
+
+from smbrl.config.files import GinFile, open_include
+from smbrl.errors import SmbrlError
+from smbrl.registry import Registry
+
+
+@dataclass(frozen=True)
+class Reference:
+    """``@scope/Name`` or ``@scope/Name()``."""
+
+    scope: tuple[str, ...]
+    name: str
+    evaluate: bool
+
+    def __str__(self) -> str:
+        return "@" + "/".join([*self.scope, self.name]) + ("()" if self.evaluate else "")
+
+
+@dataclass(frozen=True)
+class Macro:
+    """``%name``."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"%{self.name}"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """``scope/selector.parameter = value``; a macro's definition where ``parameter`` is empty.
+
+    Attributes:
+        scope: slash-separated, empty for none.
+        selector: the configurable's name as it was written, or the macro's.
+        parameter: of the configurable; empty for a macro.
+        value: a Python literal; containers may hold ``Reference`` and ``Macro``.
+        place: ``file:line`` or the override, for messages.
+        file: key of the file it stands in; all overrides count as one file.
+    """
+
+    scope: str
+    selector: str
+    parameter: str
+    value: Any
+    place: str
+    file: str
+
+    @property
+    def name(self) -> str:
+        """As it was written, left of the ``=``."""
+        scoped = f"{self.scope}/{self.selector}" if self.scope else self.selector
+        return f"{scoped}.{self.parameter}" if self.parameter else scoped
+
+
+OVERRIDES = "<overrides>"
+
+
+def parse_files(files: Sequence[GinFile], registry: Registry) -> list[Binding]:
+    """The bindings of the files and of what they include, in the order in which they take effect.
+
+    A file that is included twice (by two overlays, say) counts where it came first.
+
+    Raises:
+        SmbrlError: a syntax error, a missing or circular include, a file without bindings.
+    """
+    bindings: list[Binding] = []
+    seen: set[str] = set()
+    for file in files:
+        if file.key in seen:
+            raise SmbrlError(f"{file.label} is read twice: leave one --gin out (another given file may include it)")
+        bindings += _parse_file(file, registry, seen, ())
+    return bindings
+
+
+def parse_overrides(overrides: Sequence[str]) -> list[Binding]:
+    """``NAME.PARAM=VALUE`` strings from the command line.
+
+    Raises:
+        SmbrlError: not of that form.
+    """
+    bindings = []
+    for text in overrides:
+        place = f"override {text!r}" if "\n" not in text else "override"
+        if "=" not in text:
+            raise SmbrlError(f"{place}: no '=' in it, expected NAME.PARAM=VALUE, e.g. -o Online.steps=1000")
+        statements = list(_statements(text, None, place))
+        if len(statements) != 1 or not isinstance(statements[0], config_parser.BindingStatement):
+            raise SmbrlError(f"{place}: expected one NAME.PARAM=VALUE, e.g. -o Online.steps=1000")
+        bindings.append(_binding(statements[0], place, OVERRIDES))
+    return bindings
+
+
+def _parse_file(file: GinFile, registry: Registry, seen: set[str], including: tuple[GinFile, ...]) -> Iterator[Binding]:
+    seen.add(file.key)
+    chain = (*including, file)
+    empty = True
+    for statement in _statements(file.text, file.label, file.label):
+        empty = False
+        line = statement.location.line_num
+        place = f"{file.label}:{line}"
+        if isinstance(statement, config_parser.BindingStatement):
+            yield _binding(statement, place, file.key)
+        elif isinstance(statement, config_parser.IncludeStatement):
+            included = open_include(statement.filename, file, line, registry)
+            if included.key in [earlier.key for earlier in chain]:
+                loop = " -> ".join([*(earlier.label for earlier in chain), included.label])
+                raise SmbrlError(f"{place}: files include each other in a circle: {loop}")
+            if included.key not in seen:
+                yield from _parse_file(included, registry, seen, chain)
+        elif isinstance(statement, config_parser.ImportStatement):
+            raise SmbrlError(
+                f"{place}: import {statement.module}: gin files of smbrl import nothing; parts come from plugins "
+                "(an entry point in the group 'smbrl'): remove the line"
+            )
+    if empty:
+        raise SmbrlError(f"{file.label}: no binding in it (empty, or comments only)")
+
+
+def _binding(statement: config_parser.BindingStatement, place: str, file: str) -> Binding:
+    if not statement.arg_name:
+        return Binding(statement.scope, statement.selector, "", statement.value, place, file)
+    return Binding(statement.scope, statement.selector, statement.arg_name, statement.value, place, file)
+
+
+class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has no types
+    """Keeps references as data: whether they make sense is asked later, with everything in view."""
+
+    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
+        *scope, name = scoped_configurable_name.split("/")
+        return Reference(tuple(scope), name, evaluate)
+
+    def macro(self, macro_name: str) -> Macro:
+        return Macro(macro_name)
+
+
+def _statements(text: str, label: str | None, place: str) -> Iterator[Any]:
+    """gin's statements; its complaints as one line.
+
+    Args:
+        text: gin source.
+        label: of the file, to which the line number is added; None for an override.
+        place: for messages where no line is known.
+    """
+
+    def at(line: int | None) -> str:
+        return f"{label}:{line}" if label is not None and line else place
+
+    try:
+        parser = config_parser.ConfigParser(text, _Delegate())
+        while True:
+            statement = parser.parse_statement()
+            if statement is None:
+                return
+            yield statement
+    except SyntaxError as error:  # IndentationError from the tokenizer is one, too
+        message, line, source = _located(error)
+        raise SmbrlError(f"{at(line)}: {_explain(message, source, label is None)}") from error
+    except tokenize.TokenError as error:
+        line = error.args[1][0] if len(error.args) > 1 else None
+        raise SmbrlError(f"{at(line)}: syntax error: a bracket or string is not closed") from error
+    except StopIteration as error:
+        raise SmbrlError(f"{at(text.count(chr(10)) + 1)}: syntax error: it ends in the middle of a binding") from error
+
+
+def _located(error: SyntaxError) -> tuple[str, int | None, str]:
+    """Message, line and source of a SyntaxError; gin passes a location of its own making."""
+    where = error.args[1] if len(error.args) > 1 else (None, None, None, "")
+    return str(error.args[0]), where[1], str(where[3] or "").strip()
+
+
+def _explain(message: str, source: str, override: bool) -> str:
+    token = re.search(r"Failed to parse token '(.*)'", message, re.DOTALL)
+    if token is None:
+        found = f" in {source!r}" if source else ""
+        return f"syntax error: {message.rstrip('.')}{found}"
+    word = token.group(1)
+    if word.lower() in ("true", "false", "none"):
+        return f"value {word} is not a Python literal: write {word.capitalize()}"
+    if not re.fullmatch(r"-?[A-Za-z_]\w*", word):
+        return f"syntax error: value {word} is not a Python literal in {source!r}"
+    shell = f"; in a shell: -o \"{source.split('=')[0].strip()}='{word}'\"" if override else ""
+    return f"value {word} is not a Python literal: a string needs quotes ('{word}'), a part an @ (@{word}){shell}"
