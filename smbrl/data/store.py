@@ -124,7 +124,13 @@ def check_name(name: str) -> None:
 
 
 def find(request: DatasetRequest, *, seed: int) -> Dataset | None:
-    """The stored data set made with exactly these parameters and seed, or None."""
+    """The stored data set made with exactly these parameters and seed, or None.
+
+    Raises:
+        SmbrlError: the request names a stored data set that is not there, or what is there is damaged.
+    """
+    if request.stored is not None:
+        return load(request.stored)
     name = dataset_id(request, seed)
     path = root() / name
     if not path.is_dir():
@@ -154,11 +160,9 @@ def ensure(task: Task, *, seed: int = 0, workers: int = 1, progress: Progress | 
     request = task.dataset()
     if request is None:
         raise SmbrlError(f"task {type(task).__name__} has no offline data: use an agent that does not pre-train")
-    if request.stored is not None:
-        return _fitting(load(request.stored), task)
     found = find(request, seed=seed)
     if found is not None:
-        return found
+        return found if request.stored is None else _fitting(found, task)
 
     def make(path: Path) -> None:
         try:

@@ -1,0 +1,201 @@
+"""``smbrl data``: generate, list, inspect and import offline data sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from smbrl_cli import options
+
+from smbrl.errors import SmbrlError
+
+if TYPE_CHECKING:
+    from smbrl.data.store import Dataset
+    from smbrl.interfaces import Task
+
+app = typer.Typer(help="Offline data sets: generate, list, inspect, import.")
+
+TaskName = Annotated[
+    str | None, typer.Option("--task", metavar="NAME", help="A task by name (Maze) instead of a gin file.")
+]
+
+
+@app.command()
+def generate(
+    gin: options.OptionalGin = None,
+    task: TaskName = None,
+    overrides: options.Set = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the data; default: Pretraining.data_seed of the gin file.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; default: every core. Does not change the data.")
+    ] = None,
+) -> None:
+    """Generate a task's offline data, unless they are in the store already."""
+    from smbrl.data import store
+    from smbrl.tracking.progress import ProgressBars
+    from smbrl.training.device import usable_cores
+
+    chosen, default_seed = _task(gin, task, overrides)
+    workers = usable_cores() if workers is None else workers
+    seed = default_seed if seed is None else seed
+    request = chosen.dataset()
+    if request is None:
+        raise SmbrlError(f"task {type(chosen).__name__} has no offline data: there is nothing to generate")
+    found = store.find(request, seed=seed)
+    if found is None:
+        with ProgressBars() as bars, bars.phase("offline data", 0, "episodes") as bar:
+            found = store.ensure(chosen, seed=seed, workers=workers, progress=bar.callback)
+        typer.echo("generated:")
+    else:
+        typer.echo("already in the store:")
+    _summary(found)
+
+
+@app.command("list")
+def list_() -> None:
+    """List the data sets in the store."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from smbrl.data import store
+
+    names = store.names()
+    if not names:
+        typer.echo(f"no data set in {store.root()}; make one: smbrl data generate --task Maze")
+        return
+    table = Table(box=None, header_style="bold")
+    for heading in ("id", "episodes", "steps", "seed", "content", "created", "source"):
+        table.add_column(heading, justify="right" if heading in ("episodes", "steps", "seed") else "left", no_wrap=True)
+    problems: list[str] = []
+    for name in names:
+        try:
+            provenance = store.load(name).provenance
+        except SmbrlError as error:
+            problems.append(str(error))
+            continue
+        table.add_row(
+            name,
+            f"{provenance.get('episodes', 0):,}",
+            f"{provenance.get('steps', 0):,}",
+            str(provenance.get("seed", "")),
+            str(provenance["content_hash"])[:12],
+            str(provenance.get("created", ""))[:16].replace("T", " "),
+            str(provenance.get("source", "")),
+        )
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    console.print(table)
+    for problem in problems:
+        typer.echo(f"warning: {problem}", err=True)
+    typer.echo(f"in {store.root()}")
+
+
+@app.command()
+def inspect(
+    dataset: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A data set's id, or the beginning of it.")
+    ] = None,
+    gin: options.OptionalGin = None,
+    task: TaskName = None,
+    overrides: options.Set = None,
+    seed: Annotated[int | None, typer.Option(help="Of the data, with --gin or --task.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", "-p", help="Where to draw coverage; default: NAME.png in this folder.")
+    ] = None,
+) -> None:
+    """Print a data set's statistics and provenance and draw what it covers. Checks the data against their hash."""
+    from smbrl.data import inspection, store
+
+    chosen: Task | None = None
+    if gin or task:
+        chosen, default_seed = _task(gin, task, overrides)
+    if dataset is not None:
+        found = store.load(dataset)
+    elif chosen is not None:
+        request = chosen.dataset()
+        asked = store.find(request, seed=default_seed if seed is None else seed) if request is not None else None
+        if asked is None:
+            raise SmbrlError(
+                "these data are not in the store: make them with `smbrl data generate` and the same options"
+            )
+        found = asked
+    else:
+        raise SmbrlError("which data set? give an id (see `smbrl data list`), --gin FILE or --task NAME")
+    numbers = inspection.statistics(found)
+    _summary(found)
+    shortest, median, mean, longest = numbers.lengths
+    typer.echo(f"  lengths    {shortest} to {longest} steps, mean {mean:.1f}, median {median:g}")
+    typer.echo(f"  size       {numbers.megabytes:.1f} MB")
+    typer.echo(f"  {'':<16}{'min':>10}{'max':>10}{'mean':>10}{'std':>10}")
+    for name, rows in (("observation", numbers.observations), ("action", numbers.actions)):
+        for index, row in enumerate(rows):
+            typer.echo(f"  {f'{name} {index}':<16}" + "".join(f"{value:10.3f}" for value in row))
+    typer.echo(f"  {100 * numbers.saturated:.1f} % of action elements at their limit")
+    path = picture or Path(f"{found.id.replace('/', '-')}.png")
+    try:
+        inspection.draw_coverage(found, path, chosen or _recorded_task(found))
+    except (OSError, ValueError) as error:
+        raise SmbrlError(f"cannot draw to {path} ({error}): give another file with --picture") from error
+    typer.echo(f"  coverage   {path}")
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A Minari data set's folder, an .npz, or an .hdf5 file in D4RL's form.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Id to store it under (NAMESPACE/NAME-vN); default: its own.")
+    ] = None,
+    gin: options.OptionalGin = None,
+    task: TaskName = None,
+    overrides: options.Set = None,
+) -> None:
+    """Bring a data set from elsewhere into the store, unchanged; --task or --gin checks that it fits."""
+    from smbrl.data.importing import import_path
+
+    chosen = _task(gin, task, overrides)[0] if gin or task else None
+    found = import_path(path, name=name, spec=chosen.spec if chosen is not None else None)
+    typer.echo("imported:")
+    _summary(found)
+    typer.echo(f"  to pre-train on it: -o TASK.data='{found.id}' (for the maze: -o \"Maze.data='{found.id}'\")")
+
+
+def _task(gin: list[str] | None, name: str | None, overrides: list[str] | None) -> tuple[Task, int]:
+    """The task that the options name, and the data's seed."""
+    from smbrl.training.choose import choose_task
+
+    return choose_task(gin or (), name, overrides or ())
+
+
+def _recorded_task(dataset: Dataset) -> Task | None:
+    """The task that generated the data, as far as this installation has it."""
+    from smbrl.registry import load_plugins
+
+    name, settings = dataset.provenance.get("task"), dataset.provenance.get("settings")
+    part = load_plugins().parts.get(str(name))
+    if part is None or not isinstance(settings, dict):
+        return None
+    try:
+        built: Task = part.cls(**settings)
+    except (TypeError, ValueError, SmbrlError):
+        return None  # the task's parameters have changed since
+    return built
+
+
+def _summary(dataset: Dataset) -> None:
+    provenance = dataset.provenance
+    typer.echo(dataset.id)
+    typer.echo(f"  path       {dataset.path}")
+    typer.echo(f"  episodes   {provenance['episodes']:,}")
+    typer.echo(f"  steps      {provenance['steps']:,}")
+    typer.echo(f"  content    sha256 {dataset.content_hash}")
+    made = f"{provenance.get('source')} {provenance.get('created')}"
+    typer.echo(f"  made       {made}, seed {provenance['seed']}" if "seed" in provenance else f"  made       {made}")
+    typer.echo("  versions   " + ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()))
+    for name, value in (provenance.get("parameters") or {}).items():
+        text = json.dumps(value)
+        shown = f"{len(value)} items" if isinstance(value, list) and len(text) > 80 else text
+        typer.echo(f"  parameter  {name} = {shown}")
