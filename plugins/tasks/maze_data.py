@@ -75,7 +75,7 @@ class Driver:
         """Trajectory ``index`` of the data set with this seed."""
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
         free = self.layout.free
-        for _ in range(10_000):
+        for _ in range(2_000):
             start, goal = free[rng.integers(len(free))], free[rng.integers(len(free))]
             way = self._way(start, goal)
             if not way:
