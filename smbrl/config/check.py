@@ -55,9 +55,8 @@ def check(entries: list[Entry], names: Names) -> Checked:
     for entry in entries:
         _check_type(entry, config, names)
     nodes = graph(config, names)
-    not_used = _check_used(entries, config, nodes, names)
     _check_complete(nodes, names)
-    return Checked(config, nodes, not_used)
+    return Checked(config, nodes, _check_used(entries, config, nodes, names))
 
 
 # -- values ----------------------------------------------------------------------------------------
@@ -79,11 +78,11 @@ def _check_type(entry: Entry, config: Effective, names: Names) -> None:
 def _candidates(entry: Entry, names: Names) -> str:
     """What could have been referred to."""
     assert entry.parameter is not None
-    known = _accepted(entry.parameter.annotation, names)
+    known = accepted(entry.parameter.annotation, names)
     return f"; known: {', '.join(known)}" if known else ""
 
 
-def _accepted(annotation: Any, names: Names) -> list[str]:
+def accepted(annotation: Any, names: Names) -> list[str]:
     """Names of the parts that fit a reference annotation."""
     options = [annotation, *typing.get_args(annotation)]
     wanted = [found for found in map(wanted_class, options) if found is not None and found is not object]
@@ -101,7 +100,7 @@ def _check_complete(nodes: Graph, names: Names) -> None:
             use = node.uses.get(parameter.name)
             missing = use is None and not parameter.given and node.target.part is None
             if missing or (use is not None and _is_required(use.value)):
-                known = _accepted(parameter.annotation, names)
+                known = accepted(parameter.annotation, names)
                 example = f", e.g. {node.name}.{parameter.name} = @{known[0]}" if known else ""
                 at = f"{use.entry.place}: " if use is not None and use.entry is not None else ""
                 raise SmbrlError(
@@ -152,8 +151,8 @@ def _reason(entry: Entry, config: Effective, nodes: Graph, names: Names) -> str:
     if closer and any(other.binding.scope.startswith(entry.binding.scope) for other in closer):
         return f"{name} has no effect, {closer[0].binding.name} ({closer[0].place}) takes its place"
     if inside:
-        hint = suggestion(entry.binding.scope, [node.name for node in inside])
-        return f"{name} has no effect, {target.name} is not built in that scope: {hint}"
+        built = " and ".join(dict.fromkeys(f"as {node.name}" for node in inside))
+        return f"{name} has no effect, {target.name} is built {built}: bind it there"
     seat = _seat(entry, nodes, names)
     return f"{name} has no effect, {target.name} is not part of this run{seat}"
 
@@ -164,7 +163,7 @@ def _seat(entry: Entry, nodes: Graph, names: Names) -> str:
     for node in nodes.values():
         for parameter in node.target.parameters.values():
             use = node.uses.get(parameter.name)
-            if use is None or entry.target.name not in _accepted(parameter.annotation, names):
+            if use is None or entry.target.name not in accepted(parameter.annotation, names):
                 continue
             place = f" at {use.entry.place}" if use.entry is not None else " by default"
             return f": {node.name}.{parameter.name} is {use.value!r}{place}"

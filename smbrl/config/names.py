@@ -107,7 +107,7 @@ class Names:
         self.root = self._by_target[rooted.wrapped]
         self.settings = [known for known in self.all() if known.selector == f"{core}.{known.name}"]
 
-    def find(self, written: str, place: str) -> Configurable:
+    def find(self, written: str, place: str, *, what: str = "name") -> Configurable:
         """The configurable of a name as a gin file has it, with or without module.
 
         Raises:
@@ -130,7 +130,7 @@ class Names:
                 "and the part's own parameters by its name (Name.parameter = value)"
             )
         raise SmbrlError(
-            f"{place}: unknown name {written!r}: {suggestion(written, self._known)}{self.registry.excuse(written)}"
+            f"{place}: unknown {what} {written!r}: {suggestion(written, self._known)}{self.registry.excuse(written)}"
         )
 
     def of_target(self, target: object) -> Configurable | None:

@@ -76,10 +76,10 @@ def parse_files(files: Sequence[GinFile], registry: Registry) -> list[Binding]:
         SmbrlError: a syntax error, a missing or circular include, a file without bindings.
     """
     bindings: list[Binding] = []
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for file in files:
         if file.key in seen:
-            raise SmbrlError(f"{file.label} is read twice: leave one --gin out (another given file may include it)")
+            raise SmbrlError(f"{file.label} is given, but {seen[file.key]} includes it already: leave it out")
         bindings += _parse_file(file, registry, seen, ())
     return bindings
 
@@ -102,8 +102,10 @@ def parse_overrides(overrides: Sequence[str]) -> list[Binding]:
     return bindings
 
 
-def _parse_file(file: GinFile, registry: Registry, seen: set[str], including: tuple[GinFile, ...]) -> Iterator[Binding]:
-    seen.add(file.key)
+def _parse_file(
+    file: GinFile, registry: Registry, seen: dict[str, str], including: tuple[GinFile, ...]
+) -> Iterator[Binding]:
+    seen[file.key] = including[-1].label if including else file.label
     chain = (*including, file)
     empty = True
     for statement in _statements(file.text, file.label, file.label):
@@ -166,7 +168,9 @@ def _statements(text: str, label: str | None, place: str) -> Iterator[Any]:
             yield statement
     except SyntaxError as error:  # IndentationError from the tokenizer is one, too
         message, line, source = _located(error)
-        raise SmbrlError(f"{at(line)}: {_explain(message, source, label is None)}") from error
+        raise SmbrlError(
+            f"{at(line)}: {_explain(message, source or (text if label is None else ''), label is None)}"
+        ) from error
     except tokenize.TokenError as error:
         line = error.args[1][0] if len(error.args) > 1 else None
         raise SmbrlError(f"{at(line)}: syntax error: a bracket or string is not closed") from error
@@ -180,15 +184,30 @@ def _located(error: SyntaxError) -> tuple[str, int | None, str]:
     return str(error.args[0]), where[1], str(where[3] or "").strip()
 
 
+_PLAIN = {
+    "Couldn't parse statement, expected ':' or '='": "expected NAME.PARAMETER = VALUE",
+    "Unable to parse value": "no value that gin can read (a Python literal, @Name or %macro) after the '='",
+    "Expected newline": "something follows the value, which is one literal (gin does not calculate)",
+    "Malformatted scope or selector": "a name has no spaces in it",
+}
+"""gin's complaints in words that say what to do."""
+
+
 def _explain(message: str, source: str, override: bool) -> str:
-    token = re.search(r"Failed to parse token '(.*)'", message, re.DOTALL)
-    if token is None:
-        found = f" in {source!r}" if source else ""
-        return f"syntax error: {message.rstrip('.')}{found}"
-    word = token.group(1)
-    if word.lower() in ("true", "false", "none"):
-        return f"value {word} is not a Python literal: write {word.capitalize()}"
-    if not re.fullmatch(r"-?[A-Za-z_]\w*", word):
-        return f"syntax error: value {word} is not a Python literal in {source!r}"
-    shell = f"; in a shell: -o \"{source.split('=')[0].strip()}='{word}'\"" if override else ""
-    return f"value {word} is not a Python literal: a string needs quotes ('{word}'), a part an @ (@{word}){shell}"
+    name, _, right = (part.strip() for part in source.partition("="))
+    right = re.split(r"\s#", right)[0].strip()
+    if re.match(r"include\b", source):
+        return f"include needs one file name in quotes, found {source!r}"
+    if right.lower() in ("true", "false", "none"):
+        return f"value {right} is not a Python literal: write {right.capitalize()}"
+    if right[:1] in ("'", '"') and right[0] not in right[1:]:
+        return f"syntax error: a string is not closed in {source!r}"
+    unread = "Failed to parse token" in message or message.startswith("Unable to parse value")
+    if unread and re.match(r"[A-Za-z_/.~]", right):
+        part = f", a part an @ (@{right})" if right.isidentifier() else ""
+        shell = f"; in a shell: -o \"{name}='{right}'\"" if override else ""
+        return f"value {right} is not a Python literal: a string needs quotes ('{right}'){part}{shell}"
+    complaint = message.splitlines()[0].rstrip(".")
+    if "Failed to parse token" in message:
+        complaint = "a value is not a Python literal"
+    return f"syntax error: {_PLAIN.get(complaint, complaint)}" + (f" in {source!r}" if source else "")

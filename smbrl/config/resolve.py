@@ -124,7 +124,7 @@ def _resolve(binding: Binding, names: Names) -> Entry:
 def _resolve_reference(item: Any, binding: Binding, names: Names) -> Any:
     if not isinstance(item, Reference):
         return item
-    return Resolved(item, names.find(item.name, f"{binding.place}: in {item}"))
+    return Resolved(item, names.find(item.name, binding.place, what="reference"))
 
 
 def convert(value: Any, change: Callable[[Any], Any]) -> Any:

@@ -123,14 +123,14 @@ def _fits(value: Any, annotation: Any) -> bool:
         return _fits(value, annotation.__supertype__)
     if hasattr(annotation, "__value__"):  # a `type X = ...` alias
         return _fits(value, annotation.__value__)
-    if isinstance(value, Resolved) and value.reference.evaluate:
-        return _returns(value.target, annotation)
-    if annotation is None or annotation is type(None):
-        return value is None
     if origin is typing.Annotated:
         return _fits(value, arguments[0])
     if origin in (Union, types.UnionType):
         return any(_fits(value, argument) for argument in arguments)
+    if isinstance(value, Resolved) and value.reference.evaluate:
+        return _returns(value.target, annotation)
+    if annotation is None or annotation is type(None):
+        return value is None
     if origin is Literal:
         return any(value == option and type(value) is type(option) for option in arguments)
     wanted = wanted_class(annotation)
@@ -196,12 +196,7 @@ def _is_reference_to(value: Any, wanted: type) -> bool:
 def _returns(target: Configurable, annotation: Any) -> bool:
     """Whether calling something gives what is annotated; True where nothing is known."""
     if isinstance(target.target, type):
-        wanted = annotation if isinstance(annotation, type) else object
-        if wanted_class(annotation) is not None:
-            return False  # @Name() is an object where a class is wanted
-        return issubclass(target.target, wanted) or any(
-            _returns(target, option) for option in typing.get_args(annotation)
-        )
+        return isinstance(annotation, type) and issubclass(target.target, annotation)
     result = typing.get_type_hints(inspect.unwrap(target.target)).get("return", Any)
     return not isinstance(result, type) or not isinstance(annotation, type) or issubclass(result, annotation)
 
