@@ -71,8 +71,8 @@ class FourierEncoder(Encoder):
             x = inputs[:, :size]
             np.multiply(obs, scale, out=x)
             x += shift
-            angle = (x[:, where] * frequencies).reshape(-1, octaves, places)
-            waves = inputs[:, size:].reshape(-1, *shape)
+            angle = (x[:, where] * frequencies).reshape(len(obs), octaves, places)
+            waves = inputs[:, size:].reshape(len(obs), *shape)
             np.sin(angle, out=waves[:, :, 0])
             np.cos(angle, out=waves[:, :, 1])
             return layers(inputs)

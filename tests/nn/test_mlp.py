@@ -1,0 +1,65 @@
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from smbrl.nn.activations import elu_
+from smbrl.nn.mlp import MLP
+
+
+def plain(mlp, x):
+    layers = mlp.linears
+    for layer in layers[:-1]:
+        x = F.elu(F.linear(x, layer.weight, layer.bias))
+    return F.linear(x, layers[-1].weight, layers[-1].bias)
+
+
+def test_is_linear_layers_with_elu_between():
+    mlp = MLP(7, [16, 8], 3)
+    x = torch.randn(4, 5, 7)
+    torch.testing.assert_close(mlp(x), plain(mlp, x))
+    assert [tuple(layer.weight.shape) for layer in mlp.linears] == [(16, 7), (8, 16), (3, 8)]
+
+
+def test_inputs_that_broadcast_equal_their_concatenation():
+    mlp = MLP((6, 3), [16, 16], 2)
+    state, skill = torch.randn(5, 10, 6), torch.randn(5, 1, 3)
+    joined = torch.cat([state, skill.expand(-1, 10, -1)], -1)
+    torch.testing.assert_close(mlp(state, skill), plain(mlp, joined))
+    torch.testing.assert_close(mlp(joined[..., :6], joined[..., 6:]), plain(mlp, joined))
+
+
+def test_gradients_equal_those_of_plain_layers():
+    mlp = MLP((6, 3), [16, 16], 2)
+    state, skill = torch.randn(5, 10, 6, requires_grad=True), torch.randn(5, 1, 3, requires_grad=True)
+    wanted = [*mlp.parameters(), state, skill]
+    mine = torch.autograd.grad(mlp(state, skill).square().sum(), wanted)
+    theirs = torch.autograd.grad(plain(mlp, torch.cat([state, skill.expand(-1, 10, -1)], -1)).square().sum(), wanted)
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_starts_orthogonal_with_zero_biases():
+    mlp = MLP(32, [32], 32, last_gain=0.01)
+    first, last = mlp.linears
+    torch.testing.assert_close(first.weight @ first.weight.T, torch.eye(32), atol=1e-5, rtol=0)
+    torch.testing.assert_close(last.weight @ last.weight.T, 1e-4 * torch.eye(32), atol=1e-8, rtol=0)
+    assert not first.bias.any()
+
+
+def test_bfloat16_stays_near_float32():
+    torch.manual_seed(0)
+    mlp = MLP((64, 10), [128] * 4, 64)
+    x, z = torch.randn(256, 64), torch.rand(256, 10) * 2 - 1
+    exact = mlp(x, z)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = mlp(x, z)
+    assert rounded.dtype == torch.bfloat16
+    assert float((rounded.float() - exact).std() / exact.std()) < 0.02
+
+
+def test_elu_differentiates_twice_used_inputs():
+    layer = nn.Linear(3, 3)
+    x = torch.randn(8, 3, requires_grad=True)
+    torch.testing.assert_close(
+        torch.autograd.grad(elu_(layer(x)).sum(), x)[0], torch.autograd.grad(F.elu(layer(x)).sum(), x)[0]
+    )
