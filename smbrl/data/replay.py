@@ -31,8 +31,9 @@ class DecisionReplay:
         decision: size Z of a decision.
         discount: per decision, for ``lower_bound``.
         device: where the rows live and windows are returned.
-        rewarded_share: share of a batch's windows that start in episodes with a positive return (as soon as there
-            is one); the rest is uniform over all decisions. 0 is plain uniform replay.
+        rewarded_share: share of a batch's windows from episodes with a positive return (as soon as there is one): a
+            uniform decision of a uniform one of them, so that the short ones, which did best, count as much as the
+            long ones. The rest is uniform over all decisions; 0 is plain uniform replay.
     """
 
     def __init__(
@@ -55,10 +56,11 @@ class DecisionReplay:
         self._sizes = [observation, observation, decision, 1, 1, 1]  # next obs, obs, decision, reward, end, bound
         self._rows = torch.zeros(capacity, sum(self._sizes), device=self.device)
         self._left = torch.zeros(capacity, dtype=torch.int64, device=self.device)  # decisions to the end, this one too
-        self._rewarded = torch.zeros(capacity, dtype=torch.int64, device=self.device)  # ring of rows
         self._head = self._count = 0
-        self._rewarded_head = self._rewarded_count = 0
         self._episodes: deque[tuple[int, bool]] = deque()  # (decisions, rewarded), oldest first
+        # rewarded episodes, a ring of (first row, decisions); there are never more than there are rows
+        self._rewarded = torch.zeros(capacity, 2, dtype=torch.int64, device=self.device)
+        self._rewarded_head = self._rewarded_count = self._rewarded_decisions = 0
 
     def __len__(self) -> int:
         """Decisions held."""
@@ -72,7 +74,7 @@ class DecisionReplay:
     @property
     def rewarded(self) -> int:
         """Decisions held that belong to episodes with a positive return."""
-        return self._rewarded_count
+        return self._rewarded_decisions
 
     # -- filling -----------------------------------------------------------------------------------
     def add_episode(self, obs: Floats, decision: Floats, reward: Floats, terminated: bool) -> None:
@@ -108,9 +110,10 @@ class DecisionReplay:
         self._left[place] = left.to(self.device)
         self._count += length
         if rewarded:
-            tail = self._rewarded_head + self._rewarded_count
-            self._rewarded[(tail + torch.arange(length, device=self.device)) % self.capacity] = place
-            self._rewarded_count += length
+            tail = (self._rewarded_head + self._rewarded_count) % self.capacity
+            self._rewarded[tail, 0], self._rewarded[tail, 1] = place[0], length
+            self._rewarded_count += 1
+            self._rewarded_decisions += length
         self._episodes.append((length, rewarded))
 
     def _evict(self) -> None:
@@ -118,8 +121,9 @@ class DecisionReplay:
         self._head = (self._head + length) % self.capacity
         self._count -= length
         if rewarded:
-            self._rewarded_head = (self._rewarded_head + length) % self.capacity
-            self._rewarded_count -= length
+            self._rewarded_head = (self._rewarded_head + 1) % self.capacity
+            self._rewarded_count -= 1
+            self._rewarded_decisions -= length
 
     # -- sampling ----------------------------------------------------------------------------------
     def sample(self, batch: int, window: int, generator: torch.Generator) -> Windows:
@@ -136,9 +140,15 @@ class DecisionReplay:
         drawn = torch.randint(self._count, (batch - rewarded,), generator=generator, device=self.device)
         start = (self._head + drawn) % self.capacity
         if rewarded:
-            drawn = torch.randint(self._rewarded_count, (rewarded,), generator=generator, device=self.device)
-            start = torch.cat([self._rewarded[(self._rewarded_head + drawn) % self.capacity], start])
+            start = torch.cat([self._rewarded_starts(rewarded, generator), start])
         return self._gather(start, window)
+
+    def _rewarded_starts(self, count: int, generator: torch.Generator) -> Tensor:
+        drawn = torch.randint(self._rewarded_count, (count,), generator=generator, device=self.device)
+        first, length = self._rewarded[(self._rewarded_head + drawn) % self.capacity].unbind(-1)
+        # 2**62 is so much larger than an episode that the remainder is uniform
+        ahead = torch.randint(2**62, (count,), generator=generator, device=self.device) % length
+        return (first + ahead) % self.capacity
 
     def _gather(self, start: Tensor, window: int) -> Windows:
         ahead = torch.arange(window, device=self.device)
@@ -186,7 +196,8 @@ class DecisionReplay:
                 f"the stored replay has {tuple(rows.shape)} rows x columns, this run's holds up to "
                 f"({self.capacity}, {sum(self._sizes)}): it belongs to a run with other sizes"
             )
-        self._head = self._count = self._rewarded_head = self._rewarded_count = 0
+        self._head = self._count = 0
+        self._rewarded_head = self._rewarded_count = self._rewarded_decisions = 0
         self._episodes.clear()
         parts = torch.split(rows, lengths) if lengths else ()
         for episode, length, flag in zip(parts, lengths, rewarded, strict=True):

@@ -48,6 +48,7 @@ class OnlineLoop:
         self.meters = Meters()
         self.guard = Guard("online learning", "env step")
         self.step = self.updates = self.episodes = self.successes = 0
+        self.warm_at: int | None = 0 if self._warm else None  # env step at which the warm-up ended
         self.first_success: int | None = None
         self.best_success: float | None = None
         self.solved = False
@@ -59,11 +60,17 @@ class OnlineLoop:
     @property
     def owed(self) -> int:
         """Updates that should have been made by now."""
-        settings = self.settings
-        if self.step < settings.warmup_steps:
+        if self.warm_at is None:
             return 0
-        since = self.step - settings.warmup_steps
-        return settings.first_updates + since // settings.update_every * settings.updates
+        settings = self.settings
+        return settings.first_updates + (self.step - self.warm_at) // settings.update_every * settings.updates
+
+    @property
+    def _warm(self) -> bool:
+        """Whether the warm-up should be over."""
+        settings = self.settings
+        enough = self.step >= settings.warmup_steps and self.successes >= settings.warmup_successes
+        return enough or (settings.warmup_limit is not None and self.step >= settings.warmup_limit)
 
     def run(self, session: Session) -> None:
         """Learn to the end.
@@ -118,11 +125,13 @@ class OnlineLoop:
                 self._pause(session)
 
     def _act(self) -> None:
-        mode: Mode = "prior" if self.step < self.settings.warmup_steps else "explore"
+        mode: Mode = "prior" if self.warm_at is None else "explore"
         collected = self.collector.advance(mode=mode, step=self.step, generator=self.streams["act"])
         self.step += collected.steps
         for episode in collected.episodes:
             self._remember(episode)
+        if self.warm_at is None and self._warm:
+            self.warm_at = self.step
 
     def _remember(self, episode: Episode) -> None:
         obs, decision, reward = episode.arrays()
@@ -206,6 +215,7 @@ _COUNTERS = (
     "updates",
     "episodes",
     "successes",
+    "warm_at",
     "first_success",
     "best_success",
     "solved",

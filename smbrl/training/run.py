@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,14 +52,14 @@ class Summary:
     notes: list[str] = field(default_factory=list)
 
 
-def begin(path: Path, experiment: Experiment, config: str, **about: Any) -> RunFolder:
+def begin(path: Path, experiment: Experiment, config: str, about: Mapping[str, Any] | None = None) -> RunFolder:
     """Make the folder of a new run.
 
     Args:
         path: of the folder.
         experiment: what will be run.
         config: the complete configuration, gin syntax.
-        about: more for run.json (the command's gin files and overrides, the git state).
+        about: more for run.json: a short name of the configuration, the command's gin files and overrides.
 
     Raises:
         SmbrlError: there is something already.
@@ -74,7 +74,7 @@ def begin(path: Path, experiment: Experiment, config: str, **about: Any) -> RunF
         **experiment.describe(),
         **experiment.machine.describe(),
         "versions": versions(),
-        **about,
+        **(about or {}),
     }
     return RunFolder.create(path, config, info)
 

@@ -59,7 +59,10 @@ class Online:
     Attributes:
         steps: env steps of the whole phase.
         envs: environments that act in lock-step.
-        warmup_steps: at the start the agent acts with its prior (a flat agent: at random) and does not learn.
+        warmup_steps: at the start the agent acts with its prior (a flat agent: at random) and does not learn, for so
+            many env steps at least ...
+        warmup_successes: ... and until so many episodes were successful ...
+        warmup_limit: ... but for so many env steps at most; None sets no limit.
         first_updates: updates made at once after the warm-up.
         updates: gradient updates made each time that ``update_every`` more env steps have been taken.
         update_every: env steps; see ``updates``.
@@ -73,6 +76,8 @@ class Online:
     steps: int = 1_000_000
     envs: int = 1
     warmup_steps: int = 50_000
+    warmup_successes: int = 0
+    warmup_limit: int | None = None
     first_updates: int = 0
     updates: int = 10
     update_every: int = 500
@@ -83,11 +88,18 @@ class Online:
     until_success: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "warmup_steps", "first_updates", "updates"):
+        for name in ("steps", "warmup_steps", "warmup_successes", "first_updates", "updates"):
             _need(getattr(self, name) >= 0, f"Online.{name}", getattr(self, name), "0 or more")
         for name in ("envs", "update_every", "batch", "capacity", "log_every"):
             _need(getattr(self, name) >= 1, f"Online.{name}", getattr(self, name), "at least 1")
         _need(0.0 <= self.rewarded_share <= 1.0, "Online.rewarded_share", self.rewarded_share, "in [0, 1]")
+        if self.warmup_limit is not None:
+            _need(
+                self.warmup_limit >= self.warmup_steps,
+                "Online.warmup_limit",
+                self.warmup_limit,
+                f"at least Online.warmup_steps ({self.warmup_steps}), or None",
+            )
         if self.until_success is not None:
             _need(0.0 < self.until_success <= 1.0, "Online.until_success", self.until_success, "in (0, 1], or None")
 

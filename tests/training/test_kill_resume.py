@@ -47,7 +47,8 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
 
 
 @pytest.mark.parametrize(
-    ("phase", "nth"), [("pretrain", 1), ("pretrain", 13), ("online", 2), ("online", 15), ("online", 40), ("online", 100)]
+    ("phase", "nth"),
+    [("pretrain", 1), ("pretrain", 13), ("online", 2), ("online", 15), ("online", 40), ("online", 100)],
 )
 def test_ctrl_c_saves_says_how_to_go_on_and_going_on_gives_the_same_numbers(
     phase: str,
