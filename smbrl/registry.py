@@ -214,7 +214,8 @@ class Registry:
         try:
             self._manager.register(plugin, name=f"{source.distribution}:{source.plugin}")
         except pluggy.PluginValidationError as error:
-            self._manager.unregister(plugin)
+            if self._manager.is_registered(plugin):  # some versions of pluggy keep what they refused
+                self._manager.unregister(plugin)
             detail = str(error).splitlines()[-1]
             self.problem(source, f"wrong hook arguments: {detail}; hooks of smbrl take none; the plugin is skipped")
             return False
