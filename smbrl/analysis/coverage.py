@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from smbrl.analysis.style import TIME, bare, figure, save, short
 from smbrl.interfaces import Task
 
-MOST = 60_000
+MOST = 25_000
 """Points in a picture; of more, an even selection over time is drawn."""
 
 

@@ -118,6 +118,43 @@ def _evaluations(axes: object, columns: Columns, name: str) -> None:
     )
 
 
+def pretraining_curves(columns: Columns, path: Path, *, most: int = 6) -> Path | None:
+    """Small multiples of the pre-training losses, held-out values as dots.
+
+    Args:
+        columns: the run's record.
+        path: PNG to write.
+        most: panels; the metrics an agent returns first are shown, those with held-out values before the others.
+
+    Returns:
+        The path; None where the run did not pre-train.
+    """
+    names = [name.partition("/")[2] for name in columns.names if name.startswith("pretrain/")]
+    names.sort(key=lambda name: f"validation/{name}" not in columns)
+    names = names[:most]
+    if not names:
+        return None
+    across = min(3, len(names))
+    rows = -(-len(names) // across)
+    with figure(3.1 * across, 2.3 * rows + 0.4, rows, across) as (made, panels):
+        for axes, name in zip(panels, names, strict=False):
+            steps, values = columns.steps(f"pretrain/{name}"), columns.values(f"pretrain/{name}")
+            axes.plot(steps, values, color=COLOURS[0], linewidth=1.2, label="training")
+            held, dots = columns.steps(f"validation/{name}"), columns.values(f"validation/{name}")
+            if len(held):
+                axes.plot(held, dots, "o", color=COLOURS[1], markersize=3, label="held out")
+            everything = np.concatenate([values, dots])
+            positive = everything[np.isfinite(everything)]
+            if len(positive) and positive.min() > 0 and positive.max() > 20 * positive.min():
+                axes.set_yscale("log")
+            axes.set_title(name, fontsize=9)
+            steps_axis(axes, "updates")
+        for axes in panels[len(names) :]:
+            axes.set_visible(False)
+        panels[0].legend(loc="upper right")
+        return save(made, path)
+
+
 def compare(
     runs: Mapping[str, Sequence[Columns]],
     path: Path,

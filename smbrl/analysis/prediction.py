@@ -40,7 +40,8 @@ class Trajectories:
 
 
 def held_out(store: EpisodeStore, count: int, steps: int, generator: torch.Generator) -> Trajectories:
-    """One stretch from each of at most ``count`` random episodes that are at least ``steps`` long.
+    """``count`` stretches from random episodes that are at least ``steps`` long: one from each, then (where there are
+    fewer episodes) a second from each at another random place, and so on.
 
     Raises:
         SmbrlError: no episode is long enough.
@@ -51,7 +52,7 @@ def held_out(store: EpisodeStore, count: int, steps: int, generator: torch.Gener
             f"no held-out trajectory has {steps} steps (the longest has {int(store.lengths.max())}): ask for fewer"
         )
     order = torch.randperm(len(long), generator=generator, device=generator.device).to(store.device)
-    chosen = long[order[:count]]
+    chosen = long[order].repeat(-(-count // len(long)))[:count]
     room = store.lengths[chosen] - steps
     share = torch.rand(len(chosen), generator=generator, device=generator.device).to(store.device)
     offset = (share * (room + 1)).long().clamp(max=room)
@@ -152,23 +153,33 @@ def trajectory_pictures(
         return None
     count = min(count, len(truth.obs))
     order = np.argsort(predictions[0].error.mean(1))
-    shown = order[np.linspace(0, len(order) - 1, count).round().astype(int)]
+    ranks = np.linspace(0, len(order) - 1, count).round().astype(int)
     real = truth.obs.cpu().numpy()
-    with figure(2.5 * count, 2.7 * len(predictions) + 0.3, len(predictions), count) as (made, axes):
+    with figure(2.5 * count, 2.75 * len(predictions) + 0.45, len(predictions), count) as (made, axes):
         for number, axis in enumerate(axes):
             row, column = divmod(number, count)
-            prediction, which = predictions[row], shown[column]
+            prediction, which = predictions[row], order[ranks[column]]
             task.draw(axis)
             bare(axis)
-            path_true = real[which][: prediction.steps[-1] + 1, :][:, place]
-            axis.plot(*path_true.T, color=REAL, linewidth=1.5, zorder=5, label="ground truth")
+            true = real[which][: prediction.steps[-1] + 1, :][:, place]
             colour = (IMAGINED, FLAT, *COLOURS[2:])[row]
             guess = prediction.obs[which][:, place]
-            axis.plot(*guess.T, color=colour, linewidth=1.5, zorder=6, label=prediction.name)
-            axis.plot(*path_true[0], "o", color="white", markeredgecolor=REAL, markersize=4.5, zorder=7)
-            axis.set_title(
-                f"{prediction.name}: mean error {prediction.error[which].mean():.2f}", fontsize=8, fontweight="normal"
-            )
+            axis.plot(*true.T, color=REAL, linewidth=1.6, zorder=5, label="ground truth")
+            axis.plot(*guess.T, color=colour, linewidth=1.4, zorder=6, label=prediction.name)
+            axis.plot(*true[0], "o", color="white", markeredgecolor=REAL, markersize=5, zorder=7, label="start")
+            error = f"mean error {prediction.error[which].mean():.2f}, at the end {prediction.error[which][-1]:.2f}"
+            axis.set_title(error, fontsize=8, fontweight="normal")
+        handles = [handle for row in range(len(predictions)) for handle in axes[row * count].get_lines()]
+        named = {str(handle.get_label()): handle for handle in handles}
+        made.suptitle(
+            f"{predictions[0].steps[-1]} steps, open loop; of {len(order)} trajectories those at even ranks of the "
+            f"error of {predictions[0].name}",
+            fontsize=9.5,
+            fontweight="bold",
+            x=0.01,
+            ha="left",
+        )
+        made.legend(named.values(), named.keys(), loc="outside lower left", ncols=len(named), fontsize=8.5)
         return save(made, path)
 
 

@@ -70,20 +70,19 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1) -> Iter
 
 
 def save(made: Figure, path: Path) -> Path:
-    """Write a PNG of at most ``LARGEST`` bytes: true colour if that fits, else 256 colours, else fewer pixels."""
+    """Write a PNG of at most ``LARGEST`` bytes: true colour if that fits, else fewer colours, else fewer pixels."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
     data = b""
-    for dpi in (DPI, 100, 80, 60):
+    for dpi, colours in ((DPI, None), (DPI, 256), (DPI, 64), (80, 256), (50, 128)):
         buffer = io.BytesIO()
         made.savefig(buffer, format="png", dpi=dpi)
-        data = buffer.getvalue()
-        if len(data) > LARGEST:
-            image = Image.open(io.BytesIO(data)).convert("RGB")
+        if colours is not None:
+            image = Image.open(buffer).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
             buffer = io.BytesIO()
-            image.quantize(256, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
-            data = buffer.getvalue()
+            image.save(buffer, format="png", optimize=True)
+        data = buffer.getvalue()
         if len(data) <= LARGEST:
             break
     draft = path.with_name(path.name + ".tmp")

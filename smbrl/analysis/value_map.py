@@ -132,7 +132,10 @@ def _arrows(
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()  # type: ignore[attr-defined]
     x, y = _middles(left, right, count), _middles(bottom, top, count)
     obs = _observations(base, place, x, y, device)
-    after = model.decode(model.imagine(model.encode(obs), judge.policy_mode(obs))).float().cpu().numpy()
+    try:
+        after = model.decode(model.imagine(model.encode(obs), judge.policy_mode(obs))).float().cpu().numpy()
+    except NotImplementedError:  # an agent of this kind can decode, this one has no decoder
+        return
     start = obs.cpu().numpy()
     seen = _seen(visited, place, x, y, (right - left) / count).ravel()
     move = (after - start)[seen][:, list(place[:2])]
