@@ -28,10 +28,10 @@ def generate(
     task: TaskName = None,
     overrides: options.Set = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of the data; default: Pretraining.data_seed of the gin file.")
+        int | None, typer.Option(min=0, help="Of the data; default: Pretraining.data_seed of the gin file.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes; default: every core. Does not change the data.")
+        int | None, typer.Option(min=1, help="Processes; default: every core. Does not change the data.")
     ] = None,
 ) -> None:
     """Generate a task's offline data, unless they are in the store already."""
@@ -102,7 +102,7 @@ def inspect(
     gin: options.OptionalGin = None,
     task: TaskName = None,
     overrides: options.Set = None,
-    seed: Annotated[int | None, typer.Option(help="Of the data, with --gin or --task.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the data, with --gin or --task.")] = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", "-p", help="Where to draw coverage; default: NAME.png in this folder.")
     ] = None,

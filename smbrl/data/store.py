@@ -170,7 +170,7 @@ def ensure(task: Task, *, seed: int = 0, workers: int = 1, progress: Progress | 
         except NotImplementedError as error:
             raise SmbrlError(
                 f"task {type(task).__name__} cannot generate its data {request.name}: "
-                "import it with `smbrl data import`"
+                "get them elsewhere, `smbrl data import` them, and give the task their id"
             ) from error
 
     record = {
