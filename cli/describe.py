@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A part or setting, as `smbrl list` has it, or a kind.")],
 ) -> None:
-    """Describe a part, a setting or a kind of part: what it does, its parameters, types, defaults, and how to use it."""
+    """Describe a part, a setting or a kind of part: what it does, its parameters with types and defaults, its gin lines."""
     from smbrl.config import known_names
     from smbrl.interfaces import KINDS
     from smbrl.registry import load_plugins
@@ -36,8 +36,9 @@ def command(
 
 
 def _contract(kind: str) -> str:
+    from smbrl.faults import spoken
     from smbrl.interfaces import KINDS
-    from smbrl.registry import load_plugins, spoken
+    from smbrl.registry import load_plugins
 
     contract = KINDS[kind]
     parts = [info.name for info in load_plugins().of_kind(kind)]

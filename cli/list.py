@@ -64,7 +64,7 @@ def _table(*columns: str) -> Table:
 def _parts(registry: Registry, kind: str | None) -> Table:
     from rich.text import Text
 
-    from smbrl.registry import spoken
+    from smbrl.faults import spoken
 
     table = _table("kind", "part", "from", "what it is")
     last = None
@@ -93,7 +93,7 @@ def _gin_files(registry: Registry) -> Table:
 
 
 def _origin(source: object) -> str:
-    from smbrl.registry import Source
+    from smbrl.discovery import Source
 
     assert isinstance(source, Source)
     plugin = "" if source.built_in or source.plugin == source.distribution else f" ({source.plugin})"

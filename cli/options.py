@@ -12,7 +12,7 @@ Gin = Annotated[
         "--gin",
         "-g",
         metavar="FILE",
-        help="A gin file: a path, or the name of a packaged one (skimo_maze). Several are read in order; later ones win.",
+        help="A gin file: a path, or the name of a packaged one (skimo_maze). May be repeated; later ones win.",
     ),
 ]
 """``gin: options.Gin`` (required, one or more)."""

@@ -12,9 +12,8 @@ import inspect
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from importlib.resources.abc import Traversable
 from typing import Any
 
@@ -24,34 +23,17 @@ import gymnasium
 import pluggy
 
 from smbrl import hookspecs
-from smbrl.errors import SmbrlError, closest, suggestion
+from smbrl.discovery import Source, entry_points, named
+from smbrl.errors import SmbrlError, suggestion
+from smbrl.faults import article, part_fault, spoken
 from smbrl.interfaces import KINDS, Part
 
 logger = logging.getLogger(__name__)
 
 NO_PLUGINS = "SMBRL_NO_PLUGINS"
 """Environment variable: 1 leaves third-party plugins out."""
-BUILT_IN = "smbrl"
-"""The distribution whose parts win against all others."""
 RESERVED = frozenset({"Experiment", "Pretraining", "Online", "Evaluation", "Checkpoints", "Tracking", "singleton"})
 """Names in gin files that are not parts; a part cannot take them."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where something came from: the plugin's entry point and its distribution."""
-
-    plugin: str
-    distribution: str
-    version: str
-
-    @property
-    def built_in(self) -> bool:
-        """Whether it came with smbrl itself."""
-        return self.distribution == BUILT_IN
-
-    def __str__(self) -> str:
-        return f"plugin {self.plugin!r} of {self.distribution} {self.version}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -304,7 +286,7 @@ def load_plugins(third_party: bool | None = None) -> Registry:
 @functools.cache
 def _load(third_party: bool) -> Registry:
     registry = Registry(third_party=third_party)
-    for source, entry in _entry_points(registry):
+    for source, entry in entry_points(registry.problem):
         if not source.built_in and not third_party:
             continue
         known = set(_gin_names())
@@ -321,76 +303,6 @@ def _load(third_party: bool) -> Registry:
 
 def _gin_names() -> Iterable[str]:
     return [name for name, _ in gin.config._REGISTRY.items()]
-
-
-def _entry_points(registry: Registry) -> list[tuple[Source, metadata.EntryPoint]]:
-    """Entry points of the group, smbrl's own first, then by name: the same order on every machine."""
-    found: list[tuple[Source, metadata.EntryPoint]] = []
-    seen = set()
-    for distribution in metadata.distributions():
-        try:
-            text = distribution.read_text("entry_points.txt") or ""
-            if f"[{hookspecs.ENTRY_POINT_GROUP}]" not in text.replace(" ", ""):
-                continue
-        except (OSError, UnicodeDecodeError):
-            continue  # not readable, so not known to be a plugin
-        name, version = _name_and_version(distribution)
-        normalised = re.sub(r"[-_.]+", "-", name).lower()
-        if normalised in seen:
-            continue  # a second copy further down the path, which Python would not import either
-        seen.add(normalised)
-        try:
-            entries = list(distribution.entry_points.select(group=hookspecs.ENTRY_POINT_GROUP))
-        except Exception as error:
-            source = Source("?", name, version)
-            registry.problem(source, f"its entry_points.txt cannot be read: {named(error)}; it is skipped")
-            continue
-        found += [(Source(entry.name, normalised, version), entry) for entry in entries]
-    return sorted(found, key=lambda pair: (not pair[0].built_in, pair[0].distribution, pair[0].plugin))
-
-
-def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
-    try:
-        return str(distribution.metadata["Name"] or "unnamed"), str(distribution.version)
-    except Exception:  # a distribution without METADATA: the exception's type depends on Python's version
-        return "unnamed", ""
-
-
-# -- parts -----------------------------------------------------------------------------------------
-def part_fault(part: object) -> str | None:
-    """What keeps something from being a part, in one line, or None."""
-    if not isinstance(part, type):
-        return f"part {part!r:.80} is {type(part).__name__}, expected a class"
-    contracts = [contract for contract in KINDS.values() if issubclass(part, contract)]
-    names = ", ".join(contract.__name__ for contract in KINDS.values())
-    if not contracts:
-        return f"part {part.__name__} implements no contract (a subclass of one of {names})"
-    if len(contracts) > 1:
-        return f"part {part.__name__} implements {len(contracts)} contracts, expected one"
-    contract = contracts[0]
-    if part is contract:
-        return f"part {part.__name__} is the contract itself, expected a subclass of it"
-    missing = sorted(getattr(part, "__abstractmethods__", ()))
-    if missing:
-        own = [name for name in vars(part) if not name.startswith("_") and not hasattr(contract, name)]
-        near = {name: closest(name, own) for name in missing}
-        words = [name + (f" (misspelt as {near[name]!r}?)" if near[name] else "") for name in missing]
-        return f"part {part.__name__} lacks {', '.join(words)} of the contract {contract.__name__}"
-    for parameter in constructor_parameters(part):
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            stars = "**" if parameter.kind is parameter.VAR_KEYWORD else "*"
-            return (
-                f"part {part.__name__} has {stars}{parameter.name} in its constructor; "
-                "name every parameter, so that a misspelt binding is found"
-            )
-    return None
-
-
-def constructor_parameters(cls: type) -> list[inspect.Parameter]:
-    """The parameters of a class's constructor without ``self``; empty where it has none of its own."""
-    if cls.__init__ is object.__init__:  # type: ignore[misc]
-        return []
-    return list(inspect.signature(inspect.unwrap(cls.__init__)).parameters.values())[1:]  # type: ignore[misc]
 
 
 _CONFIGURED: dict[type[Part], type[Part]] = {}
@@ -411,26 +323,3 @@ def _configured(cls: type[Part], plugin: str) -> type[Part]:
 def is_configured_part(target: object, configured: object) -> bool:
     """Whether gin knows this class because some Registry of this process registered it as a part."""
     return isinstance(target, type) and issubclass(target, Part) and _CONFIGURED.get(target) is configured
-
-
-# -- words -----------------------------------------------------------------------------------------
-def named(error: BaseException) -> str:
-    """An exception on one line, with its type."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def spoken(kind: str | None) -> str:
-    """A kind in words: ``skill model``."""
-    return (kind or "part").replace("_", " ")
-
-
-def article(kind: str) -> str:
-    """A kind with its article: ``an encoder``."""
-    word = spoken(kind)
-    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
-
-
-def iterate_parts(registry: Registry) -> Iterator[PartInfo]:
-    """Every part, by kind and name (for tests and tables)."""
-    yield from registry.of_kind(None)

@@ -26,7 +26,7 @@ from smbrl.config.resolve import (
 )
 from smbrl.config.types import Constant, Resolved, mismatch, spell, wanted_class
 from smbrl.errors import SmbrlError, suggestion
-from smbrl.registry import article
+from smbrl.faults import article
 
 
 @dataclass(frozen=True)

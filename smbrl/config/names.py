@@ -11,8 +11,9 @@ from typing import Any
 import gin.config
 
 from smbrl.config.parse import Reference
-from smbrl.errors import SmbrlError, suggestion
-from smbrl.registry import PartInfo, Registry, is_configured_part, spoken
+from smbrl.errors import SmbrlError, closest, suggestion
+from smbrl.faults import spoken
+from smbrl.registry import PartInfo, Registry, is_configured_part
 
 _HIDDEN = ("gin.macro", "gin.constant")
 
@@ -129,9 +130,9 @@ class Names:
                 f"{place}: {written} is a parameter of {head}: bind a part to it ({written} = @Name), "
                 "and the part's own parameters by its name (Name.parameter = value)"
             )
-        raise SmbrlError(
-            f"{place}: unknown {what} {written!r}: {suggestion(written, self._known)}{self.registry.excuse(written)}"
-        )
+        own = [name for name, known in self._known.items() if known.part is not None or known in self.settings]
+        hint = suggestion(written, self._known if closest(written, self._known) else own)
+        raise SmbrlError(f"{place}: unknown {what} {written!r}: {hint}{self.registry.excuse(written)}")
 
     def of_target(self, target: object) -> Configurable | None:
         """The configurable of a class or function (as it is, or with gin around it)."""

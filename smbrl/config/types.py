@@ -11,8 +11,8 @@ from typing import Any, Literal, Union
 from smbrl.config.names import Configurable
 from smbrl.config.parse import Reference
 from smbrl.errors import suggestion
+from smbrl.faults import article
 from smbrl.interfaces import KINDS, Part
-from smbrl.registry import article
 
 
 class Resolved:

@@ -60,7 +60,7 @@ ADDED = {
     "unknown configurable": ("Pase.steps = 3\n", "run.gin:6: unknown name 'Pase': did you mean 'Pace'?"),
     "unknown configurable, nothing close": (
         "Foo.steps = 3\n",
-        "run.gin:6: unknown name 'Foo': known: Dot, Guess, Learner, Line, Pace, Ring, Search, Trial, ... (1 more)",
+        "run.gin:6: unknown name 'Foo': known: Dot, Guess, Learner, Line, Pace, Ring, Search, Trial",
     ),
     "case of a name": ("pace.steps = 3\n", "run.gin:6: unknown name 'pace': did you mean 'Pace'?"),
     "unknown parameter": ("Pace.step = 3\n", "run.gin:6: Pace has no parameter 'step': did you mean 'steps'?"),
