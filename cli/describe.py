@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A part or setting, as `smbrl list` has it, or a kind.")],
 ) -> None:
-    """Describe a part, a setting or a kind of part: what it does, its parameters with types and defaults, its gin lines."""
+    """Describe a part, a setting or a kind of part: what it does, its parameters, how to use it."""
     from smbrl.config import known_names
     from smbrl.interfaces import KINDS
     from smbrl.registry import load_plugins
