@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
@@ -52,7 +54,7 @@ class Machine:
     def describe(self) -> dict[str, str | int | bool]:
         """For run.json, MLflow and the summary."""
         place = self.compute.device
-        name = torch.cuda.get_device_name(place) if place.type == "cuda" else platform.processor() or platform.machine()
+        name = torch.cuda.get_device_name(place) if place.type == "cuda" else processor()
         return {
             "device": str(place),
             "device_name": name,
@@ -66,6 +68,15 @@ class Machine:
 def usable_cores() -> int:
     """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """What the CPU calls itself."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:

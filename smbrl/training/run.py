@@ -264,7 +264,7 @@ class _Run:
 
     def _evaluate(self, loop: OnlineLoop) -> None:
         experiment, session = self.experiment, self.session
-        results: dict[str, float] = {"steps": loop.step, "updates": loop.updates, "episodes": loop.episodes}
+        results: dict[str, float] = {"steps": loop.step, "updates": loop.updates, "training_episodes": loop.episodes}
         if loop.first_success is not None:
             results["first_success"] = loop.first_success
         if loop.best_success is not None:

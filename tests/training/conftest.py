@@ -10,9 +10,9 @@ from typing import Any
 import gin
 import pytest
 from line_world import LineAgent, LineTask
+from run_helpers import numbers
 
 from smbrl.tracking.progress import ProgressBars
-from smbrl.tracking.record import lines
 from smbrl.training.experiment import Experiment
 from smbrl.training.folder import RunFolder
 from smbrl.training.run import Summary, begin, execute
@@ -105,13 +105,3 @@ def metrics(tmp_path: Path) -> Callable[[str], list[Any]]:
         return numbers(tmp_path / "runs" / name)
 
     return read
-
-
-def numbers(path: Path) -> list[Any]:
-    """(step, phase, metrics without ``time/``) of each line of a run's record."""
-    found = []
-    for line, _ in lines(path / "metrics.jsonl"):
-        assert line is not None
-        kept = {name: value for name, value in line.metrics.items() if not name.startswith("time/")}
-        found.append((line.step, line.phase, kept))
-    return found

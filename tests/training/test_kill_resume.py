@@ -6,13 +6,12 @@ import io
 import os
 import random
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import numbers
+from run_helpers import ended, forked, numbers
 
 from smbrl.tracking.progress import ProgressBars
 from smbrl.tracking.record import lines
@@ -82,40 +81,25 @@ LONG = {
 }
 
 
-def forked(path: Path, home: Path, experiment: Make) -> int:
-    """Start or resume the run in a process of its own; its number. (A fork: nothing has to be imported again.)"""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
+def work(path: Path, home: Path, experiment: Make) -> Callable[[], Any]:
+    """Start the run, or resume it where there is one."""
+
+    def run() -> None:
         os.environ["SMBRL_HOME"] = str(home)
         made = experiment(LONG)
         folder = RunFolder.open(path) if (path / "run.json").exists() else begin(path, made, "# none\n")
         execute(made, folder, bars=ProgressBars(io.StringIO(), quiet=True))
-        code = 0
-    finally:
-        os._exit(code)
 
-
-def ended(child: int, seconds: float) -> int | None:
-    """The exit status, or None where it is still running after so long."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(0.005)
-    return None
+    return run
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")
 def test_kill_9_at_random_instants_then_resume_gives_the_same_numbers(experiment: Make, tmp_path: Path) -> None:
-    assert ended(forked(tmp_path / "whole", tmp_path / "one", experiment), 120) == 0
+    assert ended(forked(work(tmp_path / "whole", tmp_path / "one", experiment)), 120) == 0
     rng = random.Random(0)
     kills, path, wait = 0, tmp_path / "killed", 0.4
     while True:
-        child = forked(path, tmp_path / "two", experiment)
+        child = forked(work(path, tmp_path / "two", experiment))
         status = ended(child, rng.uniform(0.02, wait) if kills < 10 else 120)
         if status is not None:
             assert status == 0

@@ -1,0 +1,77 @@
+"""SkiMo on the Maze, killed at ten random instants: the numbers of the uninterrupted run."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_helpers import ended, forked, numbers
+
+from smbrl import config
+from smbrl.data import store
+from smbrl.tracking.progress import ProgressBars
+from smbrl.training.experiment import Experiment
+from smbrl.training.folder import RunFolder
+from smbrl.training.run import begin, execute
+
+KILLS = 10
+SMALL = (
+    "Maze.trajectories=12",
+    "Pretraining.updates=40",
+    "Pretraining.batch=4",
+    "Pretraining.validation_batch=4",
+    "Online.steps=2400",
+    "Online.warmup_steps=800",
+    "Online.update_every=40",
+    "Online.batch=4",
+    "Maze.time_limit=150",
+    "Evaluation.every=800",
+    "CEM.samples=16",
+    "CEM.policy_samples=4",
+    "CEM.elites=4",
+    "CEM.iterations=2",
+    "Checkpoints.every_seconds=0.1",
+    "Tracking.enabled=False",
+    'Experiment.device="cpu"',
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")
+def test_skimo_killed_ten_times_comes_to_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config.load(["skimo_maze", "budgets/smoke"], SMALL)
+
+    def work(path: Path, home: str) -> Callable[[], Any]:
+        def run() -> None:
+            os.environ["SMBRL_HOME"] = str(tmp_path / home)
+            made: Experiment = settings.build()
+            folder = RunFolder.open(path) if (path / "run.json").exists() else begin(path, made, settings.text)
+            execute(made, folder, bars=ProgressBars(io.StringIO(), quiet=True))
+
+        return run
+
+    for home in ("one", "two"):
+        monkeypatch.setenv("SMBRL_HOME", str(tmp_path / home))
+        store.ensure(settings.build().task, seed=0)
+    whole = work(tmp_path / "whole", "one")
+    assert ended(forked(whole), 300) == 0
+    seconds = RunFolder(tmp_path / "whole").info()["seconds"]
+    rng = random.Random(1)
+    kills = 0
+    while True:
+        child = forked(work(tmp_path / "killed", "two"))
+        status = ended(child, rng.uniform(0.2, 0.2 + sum(seconds.values()) / 6) if kills < KILLS else 300)
+        if status is not None:
+            assert status == 0
+            break
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        kills += 1
+    assert kills >= KILLS // 2, "the run is too short to be killed"
+    assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
