@@ -49,7 +49,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ClickException = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+UsageError: type[BaseException] = next(
+    base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException" and issubclass(base, Exception)
+)
 """typer's base of usage errors (typer carries its own copy of click in some versions, so it has no fixed home)."""
 
 
@@ -106,21 +108,30 @@ def main(arguments: list[str] | None = None) -> None:
     logger = logging.getLogger("smbrl")
     if not any(isinstance(handler, _Lines) for handler in logger.handlers):
         logger.addHandler(_Lines())
-        logger.propagate = False
     try:
         code = app(args=arguments, prog_name="smbrl", standalone_mode=False)
+        sys.stdout.flush()  # here, where a reader that has gone away (`| head`) can still be noticed
     except SmbrlError as error:
         code = _fail(str(error))
-    except ClickException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            code = 0 if error.format_message() is None else 2
-        else:
-            code = _fail(error.format_message())
-    except typer.Abort:
+    except UsageError as error:
+        shown = type(error).__name__ == "NoArgsIsHelpError"  # typer has printed the help
+        code = 2 if shown else _fail(_usage(error))
+    except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except KeyboardInterrupt:
-        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: BaseException) -> str:
+    """What typer found wrong with the command line, and where help is."""
+    message = getattr(error, "format_message", error.__str__)()
+    if "--no-plugins" in message:
+        return "--no-plugins goes before the command: smbrl --no-plugins COMMAND ..."
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "smbrl"
+    return f"{message.rstrip('.')} (see {path} --help)"
 
 
 def _fail(message: str) -> int:

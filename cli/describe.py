@@ -18,6 +18,7 @@ def command(
 ) -> None:
     """Describe a part, a setting or a kind of part: what it does, its parameters, how to use it."""
     from smbrl.config import known_names
+    from smbrl.config.files import packaged_names
     from smbrl.interfaces import KINDS
     from smbrl.registry import load_plugins
 
@@ -30,6 +31,8 @@ def command(
     names = known_names(registry)
     known = {configurable.name: configurable for configurable in names.all()}
     if name not in known:
+        if name in packaged_names(registry):
+            raise SmbrlError(f"{name} is a gin file: smbrl config show --gin {name}")
         choices = [*known, *contracts]
         raise SmbrlError(f"unknown name {name!r}: {suggestion(name, choices)}{registry.excuse(name)}")
     print(_described(known[name], names))

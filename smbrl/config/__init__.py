@@ -14,7 +14,7 @@ from typing import Any
 
 from smbrl.config.check import check
 from smbrl.config.config import Config, Parameter
-from smbrl.config.files import GinFile, open_file
+from smbrl.config.files import GinFile, open_file, overlay_base
 from smbrl.config.names import Names
 from smbrl.config.parse import Binding, parse_files, parse_overrides
 from smbrl.config.resolve import resolve
@@ -50,6 +50,9 @@ def load(
         file = open_file(name, registry)
         if file.key in [other.key for other in opened]:
             raise SmbrlError(f"--gin {name} is given twice: leave one out")
+        base = overlay_base(file.text)
+        if base is not None and not opened:
+            raise SmbrlError(f"{file.label} changes another file, which comes first: --gin {base} --gin {name}")
         opened.append(file)
     return _config([*parse_files(opened, registry), *parse_overrides(overrides)], registry, root)
 

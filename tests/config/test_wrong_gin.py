@@ -194,6 +194,16 @@ ADDED = {
 """What is added to BASE, as lines 6 and on -> the error."""
 
 FILES = {
+    "an overlay alone": (
+        {},
+        ["no_planner"],
+        "smbrl:no_planner.gin changes another file, which comes first: --gin line_trial --gin no_planner",
+    ),
+    "an overlay before its base": (
+        {"run.gin": BASE},
+        ["no_planner", "run.gin"],
+        "smbrl:no_planner.gin changes another file, which comes first: --gin line_trial --gin no_planner",
+    ),
     "unknown file": ({"run.gin": BASE}, ["line_trail"], "no gin file 'line_trail': did you mean 'line_trial'?"),
     "unknown file with a path": (
         {"run.gin": BASE},
