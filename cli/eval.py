@@ -32,6 +32,8 @@ def command(
     from smbrl.tracking.progress import ProgressBars
     from smbrl.training.load import load_run
 
+    if episodes < 1:
+        raise SmbrlError(f"{episodes} episodes tell nothing: ask for at least 1")
     loaded = load_run(run, device)
     plans = getattr(loaded.agent, "planner", None) is not None
     if planner and not plans:

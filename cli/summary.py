@@ -20,12 +20,15 @@ def finish(experiment: Experiment, folder: RunFolder, operative: str, *, quiet: 
     """Bring a run to its end and print the summary; exit code 130 where it was interrupted."""
     from rich.console import Console
 
+    from smbrl.analysis import report
     from smbrl.tracking.progress import ProgressBars
     from smbrl.training.run import execute
     from smbrl.training.session import InterruptedRunError
 
     try:
-        summary = execute(experiment, folder, operative=operative, bars=ProgressBars(quiet=quiet))
+        summary = execute(
+            experiment, folder, operative=operative, bars=ProgressBars(quiet=quiet), finish=report.finish(experiment)
+        )
     except InterruptedRunError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(130) from None
@@ -52,6 +55,9 @@ def panel(summary: Summary) -> Panel:
     times = [f"{title} {duration(summary.seconds[key])}" for key, title in PHASES.items() if key in summary.seconds]
     table.add_row("time", ", ".join(times))
     table.add_row("run", str(summary.folder.path))
+    pictures = sorted(path.name for path in (summary.folder.path / "plots").glob("*.png"))
+    if pictures:
+        table.add_row("pictures", "plots/ " + ", ".join(pictures))
     if summary.pretrained:
         table.add_row("pre-trained model", summary.pretrained)
     name = summary.folder.name

@@ -75,6 +75,18 @@ def learning_curve(columns: Columns, path: Path, *, title: str = "", weight: flo
         for axes, name in zip(panels, names, strict=True):
             _training(axes, columns, name, weight)
             _evaluations(axes, columns, name)
+            if f"final/{name}" in columns:
+                count, last = columns.last("final/episodes"), columns.last(f"final/{name}")
+                label = f"final evaluation, {count:.0f} episodes: {last:.3g}"
+                axes.plot(
+                    columns.steps(f"final/{name}")[-1],
+                    last,
+                    "*",
+                    color=COLOURS[3],
+                    markersize=10,
+                    zorder=5,
+                    label=label,
+                )
             steps_axis(axes)
             axes.set_ylabel(name)
             axes.set_xlim(left=0)

@@ -82,8 +82,9 @@ class Prediction:
         return np.asarray(self.error[:, int(np.searchsorted(self.steps, step, side="right")) - 1])
 
     def table(self, marks: Sequence[int] = MARKS) -> dict[int, dict[str, float]]:
-        """Mean, standard deviation and median of the error at each mark within reach."""
-        reach = [mark for mark in marks if mark <= self.steps[-1]]
+        """Mean, standard deviation and median of the error at each mark within reach, and at the end."""
+        end = int(self.steps[-1])
+        reach = [*(mark for mark in marks if mark < end), end]
         return {
             m: {
                 "mean": float(self.at(m).mean()),

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smbrl.analysis import coverage, curves, imagination, prediction, value_map
-from smbrl.analysis.imagines import IMAGINES, INFERS, can
+from smbrl.analysis.imagines import IMAGINES, INFERS, JUDGES, can
+from smbrl.analysis.judging import PolicyOnly
 from smbrl.analysis.rollout import Trace, episode_seed, trace
 from smbrl.data import store
 from smbrl.data.episodes import EpisodeStore
@@ -69,12 +70,13 @@ class Subject:
         return cls(experiment.task, experiment.agent, folder, experiment, step, seen)
 
     def traces(self) -> list[Trace]:
-        """A few episodes of the deterministic policy, cut short: the first of the final evaluation."""
+        """A few episodes of the deterministic policy (without planning, which takes its time), cut short."""
+        agent = PolicyOnly(self.agent) if can(self.agent, *JUDGES) else self.agent
         env = self.task.make()
         seed = derive(self.experiment.seed, "final")
         try:
             return [
-                trace(self.agent, env, seed=episode_seed(seed, number), step=self.step, limit=TRACE_STEPS)
+                trace(agent, env, seed=episode_seed(seed, number), step=self.step, limit=TRACE_STEPS)
                 for number in range(TRACES)
             ]
         finally:
@@ -114,6 +116,18 @@ def report(subject: Subject, tracker: Tracker | None = None) -> list[Path]:
         for path in made:
             tracker.artifact(path)
     return made
+
+
+def finish(experiment: Experiment) -> Callable[[RunFolder, Tracker], None]:
+    """What ``smbrl.training.run.execute`` calls at the end of a run: the pictures of its experiment."""
+
+    def draw(folder: RunFolder, tracker: Tracker) -> None:
+        try:
+            report(Subject.finished(experiment, folder), tracker)
+        except Exception as error:  # a finished run is not lost because it cannot be drawn
+            logger.warning(f"no pictures: {type(error).__name__}: {error}")
+
+    return draw
 
 
 def _curve(subject: Subject, plots: Path) -> list[Path]:
