@@ -172,17 +172,17 @@ def _task(gin: list[str] | None, name: str | None, overrides: list[str] | None) 
 
 def _recorded_task(dataset: Dataset) -> Task | None:
     """The task that generated the data, as far as this installation has it."""
+    from smbrl.interfaces import Task
     from smbrl.registry import load_plugins
 
     name, settings = dataset.provenance.get("task"), dataset.provenance.get("settings")
     part = load_plugins().parts.get(str(name))
-    if part is None or not isinstance(settings, dict):
+    if part is None or not issubclass(part.cls, Task) or not isinstance(settings, dict):
         return None
     try:
-        built: Task = part.cls(**settings)
+        return part.cls(**settings)
     except (TypeError, ValueError, SmbrlError):
         return None  # the task's parameters have changed since
-    return built
 
 
 def _summary(dataset: Dataset) -> None:

@@ -10,11 +10,14 @@ Trajectory i depends on (seed, i) alone, so the data do not depend on the number
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import mujoco
 import numpy as np
@@ -152,7 +155,17 @@ _driver: Driver | None = None
 
 def _prepare(what: Demonstrations) -> None:
     global _driver
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent alone answers it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _driver = Driver(what)
+
+
+def _end_with_parent() -> None:
+    """A pool's processes wait for ever when their parent is killed: end them."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
 
 
 def _chunk(seed: int, indices: range) -> list[Episode]:

@@ -219,7 +219,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             {"success": success},
         )
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """The scene as ``(pixels, width, 3)`` uint8 with the episode's trail; None without a render mode.
 
         Raises:

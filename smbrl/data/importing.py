@@ -141,9 +141,7 @@ def _read(path: Path) -> Columns:
 def _select(present: Mapping[str, NDArray[Any]], keys: list[str], path: Path) -> Columns:
     for key in REQUIRED:
         if key not in present:
-            raise SmbrlError(
-                f"{path} has no {key}: {suggestion(key, keys)}; needed are observations, actions, terminals"
-            )
+            raise SmbrlError(f"{path} has no {key} (needed: observations, actions, terminals): {suggestion(key, keys)}")
     if not any(key in present for key in ENDS):
         raise SmbrlError(
             f"{path} has neither terminals nor timeouts, so nobody knows where episodes end: add one of them"

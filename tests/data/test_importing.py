@@ -116,7 +116,10 @@ NAN[7, 1] = np.nan
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"observations": None, "observation": np.zeros((15, 4))}, "no observations: did you mean 'observation'"),
+        (
+            {"observations": None, "observation": np.zeros((15, 4))},
+            r"has no observations .* did you mean 'observation'",
+        ),
         ({"actions": None}, "has no actions"),
         ({"terminals": None, "timeouts": None}, "neither terminals nor timeouts"),
         ({"observations": np.zeros((15, 2, 2))}, r"observations has shape \(15, 2, 2\), \(steps, size\) is needed"),

@@ -1,6 +1,9 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from matplotlib.figure import Figure
 from smbrl_plugins.tasks.maze import Maze
@@ -49,6 +52,25 @@ def test_data_do_not_depend_on_the_number_of_processes(episodes: list[Episode]) 
     by_two = list(generate_episodes(what, seed=0, workers=2, progress=lambda *at: seen.append(at)))
     assert Arrays.of(by_two).content_hash() == Arrays.of(episodes).content_hash()
     assert seen[-1] == (20, 20)
+
+
+def test_processes_end_when_their_parent_is_killed() -> None:
+    program = """
+from smbrl_plugins.tasks.maze_data import generate_episodes
+from smbrl_plugins.tasks.maze import Maze
+if __name__ == "__main__":
+    for _ in generate_episodes(Maze().demonstrations, seed=0, workers=2):
+        print("started", flush=True)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdout.readline().strip() == b"started"
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert len(children) >= 2
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert not psutil.wait_procs(children, timeout=20)[1]
 
 
 def test_data_depend_on_the_seed_and_a_longer_set_begins_with_the_shorter(episodes: list[Episode]) -> None:
