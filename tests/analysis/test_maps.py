@@ -54,7 +54,7 @@ def test_a_trace_shows_the_episode_that_an_evaluation_counts(room, walker):
 
 
 def test_coverage_is_a_picture_with_time_in_it(room, tmp_path):
-    walk = np.cumsum(np.random.default_rng(0).normal(0, 0.3, (100_000, 2)), 0).astype(np.float32) % 20
+    walk = np.cumsum(np.random.default_rng(0).normal(0, 0.3, (30_000, 2)), 0).astype(np.float32) % 20
     check(coverage(room, walk, tmp_path / "coverage.png", steps=1e6), 672, 588)
 
 

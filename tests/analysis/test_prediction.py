@@ -121,7 +121,7 @@ def test_the_pictures_are_drawn(room, walker, store, tmp_path):
     found = [predict("skill dynamics", walker, room.spec, truth), predict("flat model", flat(room), room.spec, truth)]
     curves = error_curves(found, tmp_path / "error.png")
     pictures = trajectory_pictures(room, truth, found, tmp_path / "paths.png")
-    for path, size in ((curves, (744, 456)), (pictures, (1200, 684))):
+    for path, size in ((curves, (744, 456)), (pictures, (1200, 714))):
         with Image.open(path) as image:
             assert image.size == size
             assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 20

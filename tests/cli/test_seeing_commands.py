@@ -1,0 +1,187 @@
+"""smbrl eval, record, predict and doctor on a run of a small maze."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import gin
+import pytest
+from PIL import Image
+from smbrl_cli import main
+
+from smbrl.analysis import report
+from smbrl.tracking.record import read
+
+Run = Callable[..., tuple[int, str, str]]
+SMALL = (
+    "Maze.layout='medium'",
+    "Maze.trajectories=12",
+    "Maze.time_limit=150",
+    "Pretraining.updates=4",
+    "Pretraining.batch=8",
+    "Pretraining.validation_share=0.2",
+    "Pretraining.validation_batch=8",
+    "Pretraining.validate_every=2",
+    "Pretraining.log_every=2",
+    "Online.steps=600",
+    "Online.warmup_steps=300",
+    "Online.update_every=100",
+    "Online.updates=1",
+    "Online.batch=8",
+    "Online.log_every=150",
+    "Evaluation.episodes=3",
+    "Evaluation.every=300",
+    "Evaluation.every_episodes=2",
+    "LatentMPC.planner=None",
+    "LatentMPC.hidden=32",
+    "Tracking.enabled=False",
+)
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    assert isinstance(caught.value.code, int)
+    return caught.value.code, out, err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a finished run."""
+    root = tmp_path_factory.mktemp("seeing")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SMBRL_HOME", str(root / "home"))
+        patch.setenv("SMBRL_RUNS", str(root / "runs"))
+        patch.setenv("SMBRL_NO_PLUGINS", "1")
+        patch.chdir(root)
+        overrides = [part for binding in SMALL for part in ("-o", binding)]
+        with pytest.raises(SystemExit) as caught:
+            main(["train", "--gin", "skimo_maze", "--gin", "budgets/smoke", *overrides, "--name", "small", "-q"])
+        assert caught.value.code == 0
+        yield root / "runs" / "small"
+        gin.clear_config()
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    return lambda *arguments: call(capsys, *arguments)
+
+
+def test_a_run_ends_with_its_pictures(trained: Path) -> None:
+    names = {path.name for path in (trained / "plots").glob("*.png")}
+    assert names == {
+        "curve.png",
+        "pretraining.png",
+        "coverage.png",
+        "value.png",
+        "imagination.png",
+        "prediction_error.png",
+        "prediction_paths.png",
+    }
+    for path in (trained / "plots").glob("*.png"):
+        with Image.open(path) as image:
+            assert image.width >= 500
+        assert path.stat().st_size <= 200_000
+
+
+def test_eval_repeats_the_final_evaluation(trained: Path, run: Run) -> None:
+    code, out, err = run("eval", "small", "-n", "3")
+    assert code == 0, err
+    assert "95 % interval" in out
+    (path,) = (trained / "evaluations").glob("*-final-3.json")
+    found = json.loads(path.read_text())
+    record = read(trained / "metrics.jsonl")
+    assert found["success"] == record.last("final/success")
+    assert found["return"] == pytest.approx(record.last("final/return"))
+    assert sum(found["lengths"]) / 3 == record.last("final/length")
+    low, high = found["success_95"]
+    assert low <= found["success"] <= high
+
+
+def test_eval_with_a_seed_plays_other_episodes_the_same_each_time(trained: Path, run: Run) -> None:
+    lengths = []
+    for seed in ("1", "1", "2"):
+        assert run("eval", str(trained), "-n", "2", "--seed", seed, "--policy")[0] == 0
+        found = json.loads((trained / "evaluations" / f"step600-policy-seed{seed}-2.json").read_text())
+        lengths.append((found["lengths"], found["returns"]))
+    assert lengths[0] == lengths[1]
+
+
+def test_predict_compares_with_a_flat_model(trained: Path, run: Run) -> None:
+    code, out, err = run("predict", "small", "--steps", "60", "-n", "5", "--flat-updates", "3")
+    assert code == 0, err
+    assert "skill dynamics: mean" in out
+    assert "flat model: mean" in out
+    assert "60 steps" in out
+    found = json.loads((trained / "plots" / "prediction.json").read_text())
+    assert found["flat_updates"] == 3
+    assert set(found["models"]) == {"skill dynamics", "flat model"}
+    assert found["models"]["flat model"]["trajectories"] == 5
+    assert found["models"]["flat model"]["error"]["60"]["mean"] > 0.0
+
+
+def test_record_films_episodes(trained: Path, run: Run) -> None:
+    code, out, err = run("record", "small", "-n", "2", "--seconds", "2")
+    assert code == 0, err
+    files = sorted((trained / "videos").glob("*.mp4"))
+    assert [path.name for path in files] == ["step600-final-0.mp4", "step600-final-1.mp4"]
+    assert all(str(path) in out for path in files)
+    assert min(path.stat().st_size for path in files) > 2000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("eval", "smal"), "did you mean 'small'?"),
+        (("eval", "small", "-n", "0"), "ask for at least 1"),
+        (("eval", "small", "--planner"), "trained without a planner"),
+        (("record", "small", "-n", "0"), "ask for at least 1 episode"),
+        (("predict", "small", "--steps", "99999"), "no held-out trajectory has 99999 steps"),
+        (("predict", "small", "--flat-updates", "-1"), "updates at least 0"),
+    ],
+)
+def test_mistakes_are_one_line(trained: Path, run: Run, arguments: tuple[str, ...], says: str) -> None:
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert says in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_a_picture_that_fails_is_one_warning(trained: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> list[Path]:
+        raise RuntimeError("no paint")
+
+    monkeypatch.setitem(report.PICTURES, "values", broken)
+    code, out, err = run("eval", "small", "-n", "1", "--plots")
+    assert code == 0
+    assert [line for line in err.splitlines() if "no paint" in line] == [
+        "warning: no picture of values: RuntimeError: no paint"
+    ]
+    assert "curve.png" in out
+    assert "value.png" not in out
+
+
+def test_predictions_need_the_data(trained: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SMBRL_HOME", str(tmp_path))
+    code, _, err = run("predict", "small")
+    assert code == 2
+    assert "the offline data of Maze are not in the store" in err
+
+
+def test_doctor_looks_at_everything(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SMBRL_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SMBRL_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    code, out, _ = run("doctor")
+    lines = [line for line in out.splitlines() if not line.startswith(" ")]
+    assert all(line.split()[0] in ("ok", "warn", "fail") for line in lines)
+    topics = [line.split()[1] for line in lines]
+    for topic in ("python", "packages", "torch", "cpu", "memory", "cuda", "compiler", "rendering", "video"):
+        assert topic in topics
+    assert "no data set yet" in out
+    assert "warn mlflow     http://127.0.0.1:9 does not answer" in out
+    assert "secret" not in out
+    assert code == 0
