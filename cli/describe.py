@@ -92,14 +92,13 @@ def _kind(known: Configurable) -> str:
 
 def _usage(known: Configurable, names: Names) -> list[str]:
     """Lines a user can copy: where the part goes, and its first parameters with their defaults."""
-    from smbrl.config.check import accepted
     from smbrl.config.config import literal
 
     lines = []
     if known.part is not None:
         for owner in names.all():
             for parameter in owner.parameters.values():
-                if not parameter.given and known.name in accepted(parameter.annotation, names):
+                if not parameter.given and known.name in names.accepted(parameter.annotation):
                     lines.append(f"{owner.name}.{parameter.name} = @{known.name}")
     for parameter in known.parameters.values():
         value = literal(parameter.default) if parameter.has_default and not parameter.given else None

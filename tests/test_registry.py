@@ -125,6 +125,12 @@ def test_environments_are_registered_once(install: Install) -> None:
         gymnasium.registry.pop("acme/X-v0", None)
 
 
+def test_gymnasium_finds_an_environment_by_module_and_id() -> None:
+    code = "import gymnasium; gymnasium.make('smbrl.environments:smbrl/Maze-v0').reset(seed=0); print('made')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "made\n", done.stderr
+
+
 def test_gin_folders_are_registered(install: Install, tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     source = (

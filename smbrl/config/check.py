@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from smbrl.config.resolve import (
     used,
     without_macros,
 )
-from smbrl.config.types import Constant, Resolved, mismatch, spell, wanted_class
+from smbrl.config.types import Constant, Resolved, mismatch, spell
 from smbrl.errors import SmbrlError, suggestion
 from smbrl.faults import article
 
@@ -78,19 +77,8 @@ def _check_type(entry: Entry, config: Effective, names: Names) -> None:
 def _candidates(entry: Entry, names: Names) -> str:
     """What could have been referred to."""
     assert entry.parameter is not None
-    known = accepted(entry.parameter.annotation, names)
+    known = names.accepted(entry.parameter.annotation)
     return f"; known: {', '.join(known)}" if known else ""
-
-
-def accepted(annotation: Any, names: Names) -> list[str]:
-    """Names of the parts that fit a reference annotation."""
-    options = [annotation, *typing.get_args(annotation)]
-    wanted = [found for found in map(wanted_class, options) if found is not None and found is not object]
-    return [
-        known.name
-        for known in names.all()
-        if isinstance(known.target, type) and any(issubclass(known.target, one) for one in wanted)
-    ]
 
 
 def _check_complete(nodes: Graph, names: Names) -> None:
@@ -100,7 +88,7 @@ def _check_complete(nodes: Graph, names: Names) -> None:
             use = node.uses.get(parameter.name)
             missing = use is None and not parameter.given and node.target.part is None
             if missing or (use is not None and _is_required(use.value)):
-                known = accepted(parameter.annotation, names)
+                known = names.accepted(parameter.annotation)
                 example = f", e.g. {node.name}.{parameter.name} = @{known[0]}" if known else ""
                 at = f"{use.entry.place}: " if use is not None and use.entry is not None else ""
                 raise SmbrlError(
@@ -163,7 +151,7 @@ def _seat(entry: Entry, nodes: Graph, names: Names) -> str:
     for node in nodes.values():
         for parameter in node.target.parameters.values():
             use = node.uses.get(parameter.name)
-            if use is None or entry.target.name not in accepted(parameter.annotation, names):
+            if use is None or entry.target.name not in names.accepted(parameter.annotation):
                 continue
             place = f" at {use.entry.place}" if use.entry is not None else " by default"
             return f": {node.name}.{parameter.name} is {use.value!r}{place}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -108,8 +109,26 @@ class Names:
         self.root = self._by_target[rooted.wrapped]
         self.settings = [known for known in self.all() if known.selector == f"{core}.{known.name}"]
 
-    def find(self, written: str, place: str, *, what: str = "name") -> Configurable:
+    def accepted(self, annotation: Any) -> list[str]:
+        """Names of what a parameter for a reference takes: ``type[Planner] | None`` -> the planners."""
+        options = [annotation, *typing.get_args(annotation)]
+        wanted = [found for found in map(wanted_class, options) if found is not None and found is not object]
+        return [
+            known.name
+            for known in self.all()
+            if isinstance(known.target, type) and any(issubclass(known.target, one) for one in wanted)
+        ]
+
+    def find(
+        self, written: str, place: str, *, what: str = "name", expected: collections.abc.Iterable[str] = ()
+    ) -> Configurable:
         """The configurable of a name as a gin file has it, with or without module.
+
+        Args:
+            written: the name.
+            place: for the error line.
+            what: name or reference, for the error line.
+            expected: names to list in the error line where none is close; all parts and settings where empty.
 
         Raises:
             SmbrlError: unknown or ambiguous.
@@ -130,7 +149,9 @@ class Names:
                 f"{place}: {written} is a parameter of {head}: bind a part to it ({written} = @Name), "
                 "and the part's own parameters by its name (Name.parameter = value)"
             )
-        own = [name for name, known in self._known.items() if known.part is not None or known in self.settings]
+        own = list(expected) or [
+            name for name, known in self._known.items() if known.part is not None or known in self.settings
+        ]
         hint = suggestion(written, self._known if closest(written, self._known) else own)
         raise SmbrlError(f"{place}: unknown {what} {written!r}: {hint}{self.registry.excuse(written)}")
 
@@ -149,6 +170,18 @@ class Names:
         """``@Name`` for a class or function that is known, as a default may be."""
         found = self.of_target(value) if callable(value) else None
         return Reference((), found.name, False) if found is not None and found.name in self._known else None
+
+
+def wanted_class(annotation: Any) -> type | None:
+    """X of ``type[X]`` and ``Callable[..., X]``; object where X is not a class; None for other annotations."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if annotation in (type, collections.abc.Callable, typing.Callable) or annotation is type:
+        return object
+    if origin is type:
+        return arguments[0] if isinstance(arguments[0], type) else object
+    if origin is collections.abc.Callable:
+        return arguments[-1] if isinstance(arguments[-1], type) else object
+    return None
 
 
 def parameters_of(entry: Any, is_part: bool) -> dict[str, Parameter]:

@@ -102,9 +102,8 @@ def resolve(bindings: Iterable[Binding], names: Names) -> list[Entry]:
 
 
 def _resolve(binding: Binding, names: Names) -> Entry:
-    value = convert(binding.value, lambda item: _resolve_reference(item, binding, names))
     if not binding.parameter:
-        return Entry(binding, value)
+        return Entry(binding, _with_references(binding, names, ()))
     target = names.find(binding.selector, binding.place)
     parameter = target.parameters.get(binding.parameter)
     bindable = [name for name, known in target.parameters.items() if not known.given]
@@ -118,13 +117,16 @@ def _resolve(binding: Binding, names: Names) -> Entry:
             f"{binding.place}: {target.name}.{parameter.name} is not set in gin files, whoever builds {target.name} "
             f"passes it: {suggestion('', bindable)}"
         )
-    return Entry(binding, value, target, parameter)
+    return Entry(binding, _with_references(binding, names, names.accepted(parameter.annotation)), target, parameter)
 
 
-def _resolve_reference(item: Any, binding: Binding, names: Names) -> Any:
-    if not isinstance(item, Reference):
-        return item
-    return Resolved(item, names.find(item.name, binding.place, what="reference"))
+def _with_references(binding: Binding, names: Names, expected: Iterable[str]) -> Any:
+    def change(item: Any) -> Any:
+        if not isinstance(item, Reference):
+            return item
+        return Resolved(item, names.find(item.name, binding.place, what="reference", expected=expected))
+
+    return convert(binding.value, change)
 
 
 def convert(value: Any, change: Callable[[Any], Any]) -> Any:

@@ -8,7 +8,7 @@ import types
 import typing
 from typing import Any, Literal, Union
 
-from smbrl.config.names import Configurable
+from smbrl.config.names import Configurable, wanted_class
 from smbrl.config.parse import Reference
 from smbrl.errors import suggestion
 from smbrl.faults import article
@@ -170,18 +170,6 @@ def _fits_class(value: Any, annotation: Any) -> bool:
         return isinstance(value, annotation)
     except TypeError:  # a protocol that cannot be checked at run time
         return True
-
-
-def wanted_class(annotation: Any) -> type | None:
-    """X of ``type[X]`` and ``Callable[..., X]``; object where X is not a class; None for other annotations."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation in (type, collections.abc.Callable, typing.Callable) or annotation is type:
-        return object
-    if origin is type:
-        return arguments[0] if isinstance(arguments[0], type) else object
-    if origin is collections.abc.Callable:
-        return arguments[-1] if isinstance(arguments[-1], type) else object
-    return None
 
 
 def _is_reference_to(value: Any, wanted: type) -> bool:
