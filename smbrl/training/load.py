@@ -12,6 +12,7 @@ from smbrl import config
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Agent, Task
 from smbrl.training import online
+from smbrl.training.agent_state import load_agent_state
 from smbrl.training.experiment import Experiment
 from smbrl.training.folder import RunFolder
 
@@ -53,8 +54,8 @@ def load_run(run: Path | str | RunFolder, device: str | None = None) -> LoadedRu
     checkpoint = folder.checkpoints().latest()
     if checkpoint is None:
         raise SmbrlError(f"run {folder.name} has no checkpoint yet: start it again with smbrl resume {folder.name}")
-    overrides = f'\nExperiment.device = "{device or _place(folder)}"\n'
-    experiment = config.load_text(folder.config, [overrides.strip()]).build()
+    overrides = [f"Experiment.device={device or _place(folder)!r}"]
+    experiment = config.load_text(folder.config, overrides, label=str(folder.path / "config.gin")).build()
     agent = experiment.agent
     state = checkpoint.state["phase"]
     observations = torch.zeros(0, experiment.task.spec.observation)
@@ -62,7 +63,7 @@ def load_run(run: Path | str | RunFolder, device: str | None = None) -> LoadedRu
         agent.start_online()
         size = experiment.task.spec.observation
         observations = state["replay"]["rows"][:, size : 2 * size]
-    agent.load_state_dict(state["agent"])
+    load_agent_state(agent, state, learning=False)
     return LoadedRun(experiment, experiment.task, agent, folder, checkpoint.phase, checkpoint.step, observations)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from smbrl.data.replay import DecisionReplay
 from smbrl.interfaces import Agent, Mode, Task
+from smbrl.training.agent_state import agent_state, load_agent_state
 from smbrl.training.collect import Collector, Episode
 from smbrl.training.evaluate import EvaluationResult, evaluate
 from smbrl.training.guard import Guard
@@ -187,8 +188,7 @@ class OnlineLoop:
     def state(self) -> dict[str, Any]:
         """Everything that the next decision and the next update depend on."""
         return {
-            "agent": self.agent.state_dict(),
-            "training": self.agent.training_state(),
+            **agent_state(self.agent),
             "streams": self.streams.state(),
             "collector": self.collector.state(),
             "replay": self.replay.state(),
@@ -199,8 +199,7 @@ class OnlineLoop:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Inverse of ``state``."""
-        self.agent.load_state_dict(state["agent"])
-        self.agent.load_training_state(state["training"])
+        load_agent_state(self.agent, state)
         self.streams.load_state(state["streams"])
         self.collector.load_state(state["collector"])
         self.replay.load_state(state["replay"])

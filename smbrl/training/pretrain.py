@@ -7,6 +7,7 @@ from typing import Any
 
 from smbrl.data.episodes import EpisodeStore
 from smbrl.interfaces import Agent
+from smbrl.training.agent_state import agent_state, load_agent_state
 from smbrl.training.guard import Guard
 from smbrl.training.meters import Meters
 from smbrl.training.seeding import Streams
@@ -89,8 +90,7 @@ class PretrainLoop:
     def state(self) -> dict[str, Any]:
         """Everything that the next update depends on."""
         return {
-            "agent": self.agent.state_dict(),
-            "training": self.agent.training_state(),
+            **agent_state(self.agent),
             "streams": self.streams.state(),
             "updates": self.updates,
             "meters": self.meters.state(),
@@ -99,8 +99,7 @@ class PretrainLoop:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Inverse of ``state``."""
-        self.agent.load_state_dict(state["agent"])
-        self.agent.load_training_state(state["training"])
+        load_agent_state(self.agent, state)
         self.streams.load_state(state["streams"])
         self.updates = int(state["updates"])
         self.meters.load_state(state["meters"], self.agent.compute.device)

@@ -178,15 +178,12 @@ class _Run:
                 "use another task or an agent that does not pre-train"
             )
         with session.phase("data"):
-            found = store.find(request, seed=experiment.pretraining.data_seed)
-            if found is None:
+            seed = experiment.pretraining.data_seed
+            if store.find(request, seed=seed) is None:
                 with session.bar("offline data", 0, "episodes") as bar:
-                    found = store.ensure(
-                        experiment.task,
-                        seed=experiment.pretraining.data_seed,
-                        workers=usable_cores(),
-                        progress=bar.callback,
-                    )
+                    found = store.ensure(experiment.task, seed=seed, workers=usable_cores(), progress=bar.callback)
+            else:
+                found = store.ensure(experiment.task, seed=seed)
         session.folder.update(dataset=found.id, data_hash=found.content_hash)
         session.tracker.tags({"dataset": found.id, "data_hash": found.content_hash})
         return found
