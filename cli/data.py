@@ -42,10 +42,7 @@ def generate(
     chosen, default_seed = _task(gin, task, overrides)
     workers = usable_cores() if workers is None else workers
     seed = default_seed if seed is None else seed
-    request = chosen.dataset()
-    if request is None:
-        raise SmbrlError(f"task {type(chosen).__name__} has no offline data: there is nothing to generate")
-    found = store.find(request, seed=seed)
+    found = store.available(chosen, seed=seed)
     if found is None:
         with ProgressBars() as bars, bars.phase("offline data", 0, "episodes") as bar:
             found = store.ensure(chosen, seed=seed, workers=workers, progress=bar.callback)
@@ -116,8 +113,7 @@ def inspect(
     if dataset is not None:
         found = store.load(dataset)
     elif chosen is not None:
-        request = chosen.dataset()
-        asked = store.find(request, seed=default_seed if seed is None else seed) if request is not None else None
+        asked = store.available(chosen, seed=default_seed if seed is None else seed)
         if asked is None:
             raise SmbrlError(
                 "these data are not in the store: make them with `smbrl data generate` and the same options"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smbrl_plugins.tasks.maze_data import GENERATOR, Demonstrations, generate_episodes
-from smbrl_plugins.tasks.maze_env import MazeEnv, Position, pose
+from smbrl_plugins.tasks.maze_env import MazeEnv, Position, check_outcome, pose
 from smbrl_plugins.tasks.maze_layout import WALL_OFFSET, Layout
 from smbrl_plugins.tasks.maze_physics import MAX_SPEED
 
@@ -70,6 +70,7 @@ class Maze(Task):
             "radius": radius,
         }
         self._outcome: dict[str, Any] = {"reward": reward, "time_limit": time_limit, "renderer": renderer}
+        check_outcome(time_limit, renderer)
         self._data = data
         self.problem = pose(**self._settings)
         self.demonstrations = Demonstrations(self.layout.text(), trajectories, longest, shortest)

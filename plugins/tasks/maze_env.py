@@ -15,7 +15,7 @@ from smbrl_plugins.tasks.maze_layout import Layout, cell_of, middle_of
 from smbrl_plugins.tasks.maze_physics import MAX_SPEED, TIMESTEP, model
 from smbrl_plugins.tasks.maze_render import MuJoCoView, TopDown
 
-from smbrl.errors import SmbrlError
+from smbrl.errors import SmbrlError, suggestion
 
 Position = tuple[float, float]
 
@@ -25,6 +25,7 @@ OTHER_NOISE = 0.2
 """Half-width of the start area in every other layout, metres."""
 PAPER_RADIUS, OTHER_RADIUS = 2.0, 0.5
 """Distance to the goal that counts as success in random and in drawn layouts, which are smaller; metres."""
+RENDERERS = ("topdown", "mujoco")
 SPEED_BOUND = 100.0
 """Bound of the observation space, m/s; contacts may push faster than the clip for one step."""
 
@@ -89,6 +90,18 @@ def pose(
     return Problem(grid, (float(start[0]), float(start[1])), (float(goal[0]), float(goal[1])), noise, clear, radius)
 
 
+def check_outcome(time_limit: int, renderer: str) -> None:
+    """Refuse what no episode can have.
+
+    Raises:
+        SmbrlError: an unknown renderer or a time limit below one step.
+    """
+    if renderer not in RENDERERS:
+        raise SmbrlError(f"maze renderer is {renderer!r}: {suggestion(renderer, RENDERERS)}")
+    if time_limit < 1:
+        raise SmbrlError(f"maze time_limit is {time_limit}: give at least 1 step")
+
+
 class MazeEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     """Steer a ball through a maze by forces; reward only at the goal.
 
@@ -132,10 +145,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
     ) -> None:
         if render_mode not in (None, "rgb_array"):
             raise SmbrlError(f"maze render_mode is {render_mode!r}: give 'rgb_array' or None")
-        if renderer not in ("topdown", "mujoco"):
-            raise SmbrlError(f"maze renderer is {renderer!r}: give 'topdown' or 'mujoco'")
-        if time_limit < 1:
-            raise SmbrlError(f"maze time_limit is {time_limit}: give at least 1 step")
+        check_outcome(time_limit, renderer)
         self.problem = pose(layout, seed, size, start, goal, noise, clear, radius)
         self.render_mode = render_mode
         self.time_limit = time_limit

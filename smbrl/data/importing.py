@@ -48,6 +48,8 @@ def import_path(path: Path, *, name: str | None = None, spec: TaskSpec | None = 
         SmbrlError: the file cannot be read, is not what it should be, or the id is taken by other data.
     """
     path = path.expanduser()
+    if name is not None:
+        store.check_name(name)
     if not path.exists():
         raise SmbrlError(f"{path} does not exist: give a Minari data set's folder, an .npz or an .hdf5 file")
     return _import_minari(path, name, spec) if path.is_dir() else _import_flat(path, name, spec)
@@ -124,6 +126,8 @@ def _read(path: Path) -> Columns:
     wanted = (*REQUIRED, *ENDS, *OPTIONAL)
     try:
         if path.suffix == ".npz":
+            if not zipfile.is_zipfile(path):  # np.load would take it for a pickle, and recommend that
+                raise zipfile.BadZipFile("not a zip archive")
             with np.load(path, allow_pickle=False) as content:
                 return _select({key: content[key] for key in content.files if key in wanted}, content.files, path)
         if path.suffix in (".hdf5", ".h5"):

@@ -142,6 +142,24 @@ def find(request: DatasetRequest, *, seed: int) -> Dataset | None:
     return dataset
 
 
+def available(task: Task, *, seed: int = 0) -> Dataset | None:
+    """The task's offline data where the store has them, else None.
+
+    Raises:
+        SmbrlError: the task has no offline data, or asks for a stored data set that is missing or does not fit it.
+    """
+    request = _request(task)
+    found = find(request, seed=seed)
+    return _fitting(found, task) if found is not None and request.stored is not None else found
+
+
+def _request(task: Task) -> DatasetRequest:
+    request = task.dataset()
+    if request is None:
+        raise SmbrlError(f"task {type(task).__name__} has no offline data: use an agent that does not pre-train")
+    return request
+
+
 def ensure(task: Task, *, seed: int = 0, workers: int = 1, progress: Progress | None = None) -> Dataset:
     """The task's offline data: from the store, else generated into it.
 
@@ -157,12 +175,10 @@ def ensure(task: Task, *, seed: int = 0, workers: int = 1, progress: Progress | 
     Raises:
         SmbrlError: the task has no data or no generator, or what is stored is damaged.
     """
-    request = task.dataset()
-    if request is None:
-        raise SmbrlError(f"task {type(task).__name__} has no offline data: use an agent that does not pre-train")
-    found = find(request, seed=seed)
+    found = available(task, seed=seed)
     if found is not None:
-        return found if request.stored is None else _fitting(found, task)
+        return found
+    request = _request(task)
 
     def make(path: Path) -> None:
         try:
