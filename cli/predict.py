@@ -23,10 +23,11 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
-    from smbrl.analysis.foresight import foresee
+    from smbrl.analysis.foresight import check, foresee
     from smbrl.tracking.progress import ProgressBars
     from smbrl.training.load import load_run
 
+    check(steps, trajectories, flat_updates, flat_window)
     loaded = load_run(run, device)
     with ProgressBars() as bars:
         found = foresee(

@@ -22,6 +22,22 @@ from smbrl.training.load import LoadedRun
 from smbrl.training.seeding import generator, seed_globals, untouched_globals
 
 
+def check(steps: int, trajectories: int, flat_updates: int | None, flat_window: int) -> None:
+    """Look at a wish before anything long begins.
+
+    Raises:
+        SmbrlError: a number makes no sense.
+    """
+    for name, value, least in (
+        ("steps", steps, 1),
+        ("trajectories", trajectories, 1),
+        ("flat-updates", flat_updates or 0, 0),
+        ("flat-window", flat_window, 1),
+    ):
+        if value < least:
+            raise SmbrlError(f"--{name} is {value}; it must be at least {least}")
+
+
 @dataclass(frozen=True)
 class Foresight:
     """What came out: predictions by model, and the files written."""
@@ -55,9 +71,8 @@ def foresee(
     Raises:
         SmbrlError: the agent cannot predict, or the data are not in the store.
     """
+    check(steps, trajectories, flat_updates, flat_window)
     agent, task = run.agent, run.task
-    if steps < 1 or trajectories < 1 or flat_window < 1 or (flat_updates or 0) < 0:
-        raise SmbrlError("steps, trajectories and the flat model's window must be at least 1, its updates at least 0")
     if not can(agent, *INFERS):
         raise SmbrlError(f"{type(agent).__name__} cannot be asked for predictions: it lacks {missing(agent, *INFERS)}")
     settings, seed = run.experiment.pretraining, run.experiment.pretraining_seed

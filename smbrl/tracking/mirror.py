@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -259,7 +260,7 @@ class Mirror:
 
 
 def clean(name: str) -> str:
-    """A name that MLflow takes: letters, digits, ``_ - . /`` and spaces, no empty or dotted path parts, short enough."""
+    """A name that MLflow takes: letters, digits, ``_ - . /`` and spaces, no empty or dotted parts, not too long."""
     parts = [re.sub(r"[^\w\-. ]", "_", part, flags=re.ASCII) for part in name.split("/")]
     parts = [re.sub(r"^\.+$", "_", part) for part in parts if part]
     return "/".join(parts)[:NAME_LENGTH] or "_"
@@ -271,7 +272,14 @@ def public(uri: str) -> str:
 
 
 def brief(error: BaseException) -> str:
-    """The first line of an error, with its type where it says nothing; no longer than 160 characters."""
+    """The first line of an error, or of the system's error at the bottom of it; no longer than 160 characters."""
+    root = error
+    while root.__cause__ is not None or root.__context__ is not None:
+        root = root.__cause__ or root.__context__ or root
+    if isinstance(root, (OSError, sqlite3.Error)):
+        error = root
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.strerror}: {error.filename}"
     lines = str(error).strip().splitlines()
     text = public(lines[0]) if lines else type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."

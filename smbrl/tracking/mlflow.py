@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from urllib.parse import unquote
 
 import gin
 
+from smbrl.errors import SmbrlError
 from smbrl.tracking.mirror import Point, Refused, clean
 
 PARAM_LENGTH = 6000
@@ -44,6 +47,11 @@ class Tracking:
     interval: float = 5.0
     patience: float = 20.0
 
+    def __post_init__(self) -> None:
+        for name in ("interval", "patience"):
+            if not getattr(self, name) > 0:
+                raise SmbrlError(f"Tracking.{name} is {getattr(self, name)}; it must be more than 0 seconds")
+
     def address(self, folder: Path) -> str:
         """The tracking address for a run in ``folder``."""
         return self.uri or os.environ.get("MLFLOW_TRACKING_URI", "") or sqlite_uri(folder.resolve().parent)
@@ -64,6 +72,7 @@ class Mlflow:
     """
 
     def __init__(self, uri: str, experiment: str, name: str) -> None:
+        _check_file(uri)
         self._client, self._entities = _import(uri)
         self._uri = uri
         self._experiment = experiment
@@ -130,6 +139,21 @@ def _artifacts(uri: str) -> str | None:
     if not uri.startswith("sqlite:///"):
         return None
     return (Path(unquote(uri[len("sqlite:///") :])).resolve().parent / "mlflow-artifacts").as_uri()
+
+
+def _check_file(uri: str) -> None:
+    """Try to open the database of a sqlite address; MLflow would retry for minutes.
+
+    Raises:
+        OSError, sqlite3.Error: it cannot be written, or is no database.
+    """
+    if uri.startswith("sqlite:///"):
+        file = Path(unquote(uri[len("sqlite:///") :]))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "ab"):
+            pass
+        with closing(sqlite3.connect(file, timeout=5.0)) as database:
+            database.execute("PRAGMA schema_version").fetchall()
 
 
 def _import(uri: str) -> tuple[Any, Any]:

@@ -140,7 +140,7 @@ def test_record_films_episodes(trained: Path, run: Run) -> None:
         (("eval", "small", "--planner"), "trained without a planner"),
         (("record", "small", "-n", "0"), "ask for at least 1 episode"),
         (("predict", "small", "--steps", "99999"), "no held-out trajectory has 99999 steps"),
-        (("predict", "small", "--flat-updates", "-1"), "updates at least 0"),
+        (("predict", "small", "--flat-updates", "-1"), "--flat-updates is -1; it must be at least 0"),
     ],
 )
 def test_mistakes_are_one_line(trained: Path, run: Run, arguments: tuple[str, ...], says: str) -> None:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from smbrl.errors import SmbrlError
 from smbrl.tracking import Tracker, Tracking, read
 from smbrl.tracking.mirror import clean
 from smbrl.tracking.mlflow import Mlflow, sqlite_uri
@@ -83,17 +84,21 @@ def test_a_closed_port_gives_one_warning_and_does_not_hold_up_the_end(tmp_path, 
     assert time.monotonic() - start < 14.0
     warnings = [r.getMessage() for r in caplog.records if r.name.startswith("smbrl")]
     assert len(warnings) == 1
-    assert f"127.0.0.1:{port}" in warnings[0]
+    assert f"MLflow at http://127.0.0.1:{port} cannot be used (Connection refused)" in warnings[0]
     assert "\n" not in warnings[0]
     assert read(it.record.path).steps("online/a").size == 20
 
 
 @pytest.mark.parametrize(
     ("uri", "says"),
-    [("nonsense://somewhere", "nonsense"), ("sqlite:////proc/nowhere/mlflow.db", "nowhere")],
+    [
+        ("nonsense://somewhere", "nonsense"),
+        ("sqlite:////proc/nowhere/mlflow.db", "(No such file or directory: /proc/nowhere)"),
+        ("sqlite:////dev/full/mlflow.db", "(File exists: /dev/full)"),
+    ],
 )
 def test_an_address_that_cannot_work_gives_one_warning(tmp_path, caplog, uri, says):
-    it = Tracker(tmp_path / "run", Tracking(uri=uri, interval=0.05, patience=30.0))
+    it = Tracker(tmp_path / "run", Tracking(uri=uri, interval=0.05, patience=60.0))
     it.log({"online/a": 1}, 1)
     assert not it.close()
     warnings = [r.getMessage() for r in caplog.records if r.name.startswith("smbrl")]
@@ -101,6 +106,21 @@ def test_an_address_that_cannot_work_gives_one_warning(tmp_path, caplog, uri, sa
     assert says in warnings[0]
     assert len(warnings[0]) < 600
     assert read(it.record.path).last("online/a") == 1.0
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path, caplog):
+    file = tmp_path / "mlflow.db"
+    file.write_bytes(b"not a database at all" * 100)
+    it = Tracker(tmp_path / "run", Tracking(**QUICK))
+    it.log({"online/a": 1}, 1)
+    assert not it.close()
+    assert f"MLflow at sqlite:///{file} cannot be used (file is not a database)" in caplog.text
+    assert file.read_bytes().startswith(b"not a database")
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(SmbrlError, match=r"Tracking\.interval is 0; it must be more than 0 seconds"):
+        Tracking(interval=0)
 
 
 def test_the_environment_names_the_server_and_gin_overrides_it(tmp_path, monkeypatch):
