@@ -18,12 +18,11 @@ from smbrl.config.resolve import (
     as_of,
     effective,
     graph,
-    leaves,
     macros_in,
     used,
     without_macros,
 )
-from smbrl.config.types import Constant, Resolved, mismatch, spell
+from smbrl.config.types import Constant, mismatch, spell
 from smbrl.errors import SmbrlError, suggestion
 from smbrl.faults import article
 
@@ -173,8 +172,3 @@ def _reason_of_macro(entry: Entry, config: Effective, nodes: Graph, names: Names
     if entry.binding.file == OVERRIDES or asked:
         return f"{head}: {suggestion(name, asked)}" if asked else f"{head}: parameters are set as Name.parameter=value"
     return f"{head}: remove it, or use it as %{name}"
-
-
-def references(value: Any) -> list[Resolved]:
-    """The references in a value."""
-    return [leaf for leaf in leaves(value) if isinstance(leaf, Resolved)]

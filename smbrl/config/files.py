@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,14 +47,14 @@ def open_file(name: str, registry: Registry) -> GinFile:
     if not name.strip():
         raise SmbrlError(f"--gin is empty: give a gin file ({suggestion('', packaged_names(registry))})")
     for path in (Path(name), Path(name + SUFFIX)):
-        if path.is_file():
+        if _is_readable(path):
             return _from_path(path, registry)
     # `--gin gin/skimo_maze.gin` works outside a checkout too: gin/ is where a checkout has the packaged files
     plain = name.removeprefix("./").removeprefix("gin/")
     found = _packaged(plain, registry)
     if found is not None:
         return found
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         raise SmbrlError(f"--gin {name} is a folder, expected a gin file in it")
     raise SmbrlError(f"no gin file {name!r}: {_similar(plain, registry)}{_excuse(registry)}")
 
@@ -67,7 +68,7 @@ def open_include(name: str, including: GinFile, line: int, registry: Registry) -
     at = f"{including.label}:{line}"
     if including.path is not None:
         for path in (including.path.parent / name, including.path.parent / (name + SUFFIX)):
-            if path.is_file():
+            if _is_readable(path):
                 return _from_path(path, registry)
     if including.folder is not None:
         beside = posixpath.normpath(posixpath.join(posixpath.dirname(including.name), name))
@@ -120,7 +121,14 @@ def overlay_base(text: str) -> str | None:
 
 
 # -- inside ----------------------------------------------------------------------------------------
+def _is_readable(path: Path) -> bool:
+    """A file, or a pipe such as a shell's ``<(...)``; False for whatever cannot even be looked at."""
+    return os.path.exists(path) and not os.path.isdir(path)
+
+
 def _from_path(path: Path, registry: Registry) -> GinFile:
+    if not path.is_file():
+        return GinFile(_read(path, str(path)), str(path), str(path))
     path = path.resolve()
     for entry in registry.gin:  # a packaged file found by its path is the same file
         if isinstance(entry.folder, Path) and path.is_relative_to(entry.folder.resolve()):

@@ -175,13 +175,12 @@ class Names:
 def wanted_class(annotation: Any) -> type | None:
     """X of ``type[X]`` and ``Callable[..., X]``; object where X is not a class; None for other annotations."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if annotation in (type, collections.abc.Callable, typing.Callable) or annotation is type:
+    if annotation in (type, collections.abc.Callable, typing.Callable):
         return object
-    if origin is type:
-        return arguments[0] if isinstance(arguments[0], type) else object
-    if origin is collections.abc.Callable:
-        return arguments[-1] if isinstance(arguments[-1], type) else object
-    return None
+    if origin not in (type, collections.abc.Callable):
+        return None
+    wanted = arguments[-1]
+    return wanted if isinstance(wanted, type) and wanted is not Any else object
 
 
 def parameters_of(entry: Any, is_part: bool) -> dict[str, Parameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
@@ -131,9 +132,31 @@ def _parse_file(
 
 
 def _binding(statement: config_parser.BindingStatement, place: str, file: str) -> Binding:
-    if not statement.arg_name:
-        return Binding(statement.scope, statement.selector, "", statement.value, place, file)
+    for leaf in leaves(statement.value):
+        if not (leaf is None or isinstance(leaf, bool | int | str | Reference | Macro) or _is_finite(leaf)):
+            raise SmbrlError(
+                f"{place}: value {leaf!r:.40} is {type(leaf).__name__}: gin files of smbrl have numbers (finite), "
+                "strings, True, False, None, and tuples, lists and dicts of them"
+            )
     return Binding(statement.scope, statement.selector, statement.arg_name, statement.value, place, file)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Every leaf of a nested literal."""
+    match value:
+        case dict():
+            for key, item in value.items():
+                yield from leaves(key)
+                yield from leaves(item)
+        case list() | tuple():
+            for item in value:
+                yield from leaves(item)
+        case _:
+            yield value
 
 
 class _Delegate(config_parser.ParserDelegate):  # type: ignore[misc]  # gin has no types
@@ -174,6 +197,8 @@ def _statements(text: str, label: str | None, place: str) -> Iterator[Any]:
     except tokenize.TokenError as error:
         line = error.args[1][0] if len(error.args) > 1 else None
         raise SmbrlError(f"{at(line)}: syntax error: a bracket or string is not closed") from error
+    except (TypeError, ValueError, RecursionError) as error:  # an unhashable key in a dict, brackets without end
+        raise SmbrlError(f"{place}: syntax error: {error}") from error
     except StopIteration as error:
         raise SmbrlError(f"{at(text.count(chr(10)) + 1)}: syntax error: it ends in the middle of a binding") from error
 
@@ -198,7 +223,7 @@ def _explain(message: str, source: str, override: bool) -> str:
     right = re.split(r"\s#", right)[0].strip()
     if re.match(r"include\b", source):
         return f"include needs one file name in quotes, found {source!r}"
-    if right.lower() in ("true", "false", "none"):
+    if right.lower() in ("true", "false", "none") and right != right.capitalize():
         return f"value {right} is not a Python literal: write {right.capitalize()}"
     if right[:1] in ("'", '"') and right[0] not in right[1:]:
         return f"syntax error: a string is not closed in {source!r}"

@@ -7,14 +7,14 @@ parameters, and so on. A binding is *used* when it gives a parameter of that gra
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import gin.config
 
 from smbrl.config.names import Configurable, Names, Parameter
-from smbrl.config.parse import Binding, Macro, Reference
+from smbrl.config.parse import Binding, Macro, Reference, leaves
 from smbrl.config.types import Constant, Resolved
 from smbrl.errors import SmbrlError, suggestion
 
@@ -139,20 +139,6 @@ def convert(value: Any, change: Callable[[Any], Any]) -> Any:
         case tuple():
             return tuple(convert(item, change) for item in value)
     return change(value)
-
-
-def leaves(value: Any) -> Iterator[Any]:
-    """Every leaf of a nested literal."""
-    match value:
-        case dict():
-            for key, item in value.items():
-                yield from leaves(key)
-                yield from leaves(item)
-        case list() | tuple():
-            for item in value:
-                yield from leaves(item)
-        case _:
-            yield value
 
 
 # -- layers ----------------------------------------------------------------------------------------

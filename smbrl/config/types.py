@@ -8,7 +8,7 @@ import types
 import typing
 from typing import Any, Literal, Union
 
-from smbrl.config.names import Configurable, wanted_class
+from smbrl.config.names import Configurable, annotations_of, wanted_class
 from smbrl.config.parse import Reference
 from smbrl.errors import suggestion
 from smbrl.faults import article
@@ -78,6 +78,8 @@ def spell(annotation: Any) -> str:
         return "None"
     if origin is typing.Annotated:
         return spell(arguments[0])
+    if isinstance(annotation, typing.NewType):
+        return spell(annotation.__supertype__)
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(spell(argument) for argument in arguments))
     if origin is Literal:
@@ -97,16 +99,19 @@ def spell(annotation: Any) -> str:
     if origin is not None and len(arguments) == 1:
         name = "sequence" if origin in (collections.abc.Sequence, collections.abc.Iterable) else origin.__name__.lower()
         return f"a {name} of {_plain(arguments[0])}"
+    if origin is not None:
+        return str(annotation)
     return _article_for(_plain(annotation))
 
 
 def _plain(annotation: Any) -> str:
     """The same without an article, for inside of containers."""
+    if isinstance(annotation, typing.TypeVar | typing.ForwardRef | str) or annotation is Any:
+        return "anything"
     if isinstance(annotation, type) and typing.get_origin(annotation) is None:
         return "string" if annotation is str else annotation.__name__
-    if isinstance(annotation, typing.TypeVar | typing.ForwardRef | str):
-        return "anything"
-    return spell(annotation)
+    known = isinstance(annotation, typing.NewType) or typing.get_origin(annotation) is not None
+    return spell(annotation) if known else str(annotation)
 
 
 def _article_for(word: str) -> str:
@@ -185,8 +190,9 @@ def _returns(target: Configurable, annotation: Any) -> bool:
     """Whether calling something gives what is annotated; True where nothing is known."""
     if isinstance(target.target, type):
         return isinstance(annotation, type) and issubclass(target.target, annotation)
-    result = typing.get_type_hints(inspect.unwrap(target.target)).get("return", Any)
-    return not isinstance(result, type) or not isinstance(annotation, type) or issubclass(result, annotation)
+    result = annotations_of(inspect.unwrap(target.target), target.target).get("return", Any)
+    classes = [item for item in (result, annotation) if isinstance(item, type) and item is not Any]
+    return len(classes) < 2 or issubclass(classes[0], classes[1])
 
 
 def _got(value: Any) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -149,6 +150,15 @@ ADDED = {
         "n = 'x'\nPace.steps = %n\n",
         "run.gin:7: Pace.steps: expected an int, got 'x' (%n is defined at run.gin:6)",
     ),
+    "infinite number": (
+        "Pace.rate = 1e999\n",
+        "run.gin:6: value inf is float: gin files of smbrl have numbers (finite), strings, True, False, None, and tuples, lists and dicts of them",
+    ),
+    "bytes": (
+        "Pace.anything = (1, b'x')\n",
+        "run.gin:6: value b'x' is bytes: gin files of smbrl have numbers (finite), strings, True, False, None, and tuples, lists and dicts of them",
+    ),
+    "a list as a key": ("Pace.weights = {[1]: 2.0}\n", "run.gin: syntax error: unhashable type: 'list'"),
     "bound twice": (
         "Search.samples = 64\n",
         "run.gin:6: Search.samples is bound a second time (first at run.gin:5): keep one",
@@ -357,6 +367,27 @@ def test_the_base_of_all_cases_is_right(load: Load) -> None:
 def test_a_wrong_line_is_explained(load: Load, name: str) -> None:
     text, expected = ADDED[name]
     assert line_of(load, BASE + text) == expected
+
+
+def test_no_text_whatever_ends_in_a_traceback(load: Load) -> None:
+    """Random damage to a right file: it is still right, or it is explained."""
+    generator = random.Random(0)
+    whole = BASE + "n = 3\nPace:\n  steps = %n\n  sizes = (1, 2)\nPace.weights = {'a': -1.0}\nPace.label = 'x'\n"
+    wrong = 0
+    for _ in range(300):
+        text = whole
+        for _ in range(generator.randint(1, 3)):
+            place = generator.randrange(len(text))
+            text = (
+                text[:place]
+                + generator.choice("aZ9 .=@%/()[]{}'\"#:,\\\n\t-\0é$")
+                + text[place + generator.randint(0, 3) :]
+            )
+        try:
+            load(text)
+        except SmbrlError:
+            wrong += 1
+    assert 100 < wrong < 300
 
 
 @pytest.mark.parametrize("name", FILES)
