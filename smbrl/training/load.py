@@ -58,12 +58,13 @@ def load_run(run: Path | str | RunFolder, device: str | None = None) -> LoadedRu
     experiment = config.load_text(folder.config, overrides, label=str(folder.path / "config.gin")).build()
     agent = experiment.agent
     state = checkpoint.state["phase"]
-    observations = torch.zeros(0, experiment.task.spec.observation)
+    size = experiment.task.spec.observation
+    observations = torch.zeros(0, size)
     if checkpoint.phase == online.PHASE:
         agent.start_online()
-        size = experiment.task.spec.observation
-        observations = state["replay"]["rows"][:, size : 2 * size]
     load_agent_state(agent, state, learning=False)
+    if checkpoint.phase == online.PHASE:
+        observations = state["replay"]["rows"][:, size : 2 * size]
     return LoadedRun(experiment, experiment.task, agent, folder, checkpoint.phase, checkpoint.step, observations)
 
 

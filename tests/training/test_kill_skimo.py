@@ -66,7 +66,7 @@ def test_skimo_killed_ten_times_comes_to_the_same_numbers(tmp_path: Path, monkey
     kills = 0
     while True:
         child = forked(work(tmp_path / "killed", "two"))
-        status = ended(child, rng.uniform(0.2, 0.2 + sum(seconds.values()) / 6) if kills < KILLS else 300)
+        status = ended(child, rng.uniform(0.05, 0.05 + sum(seconds.values()) / 12) if kills < KILLS else 300)
         if status is not None:
             assert status == 0
             break
