@@ -44,8 +44,12 @@ def generate(
     seed = default_seed if seed is None else seed
     found = store.available(chosen, seed=seed)
     if found is None:
-        with ProgressBars() as bars, bars.phase("offline data", 0, "episodes") as bar:
-            found = store.ensure(chosen, seed=seed, workers=workers, progress=bar.callback)
+        try:
+            with ProgressBars() as bars, bars.phase("offline data", 0, "episodes") as bar:
+                found = store.ensure(chosen, seed=seed, workers=workers, progress=bar.callback)
+        except KeyboardInterrupt:
+            typer.echo("interrupted: nothing is stored; the same command begins anew", err=True)
+            raise typer.Exit(130) from None
         typer.echo("generated:")
     else:
         typer.echo("already in the store:")

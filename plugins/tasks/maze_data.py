@@ -16,8 +16,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 
 import mujoco
 import numpy as np
@@ -155,9 +156,21 @@ _driver: Driver | None = None
 
 def _prepare(what: Demonstrations) -> None:
     global _driver
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent alone answers it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _driver = Driver(what)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Processes started meanwhile never see Ctrl-C, which reaches them too; the parent answers it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:
@@ -191,6 +204,8 @@ def generate_episodes(
     chunks = [range(first, min(first + CHUNK, total)) for first in range(0, total, CHUNK)]
     driver = Driver(what)  # also finds out here, not in a worker, that the layout cannot be used
     done = 0
+    if progress is not None:
+        progress(done, total)
     if min(workers, len(chunks)) == 1:
         for index in range(total):
             yield driver.trajectory(seed, index)
@@ -201,8 +216,10 @@ def generate_episodes(
     pool = ProcessPoolExecutor(
         min(workers, len(chunks)), mp_context=get_context("spawn"), initializer=_prepare, initargs=(what,)
     )
+    others = set(active_children())
     try:
-        pending: list[Future[list[Episode]]] = [pool.submit(_chunk, seed, chunk) for chunk in chunks]
+        with _interrupts_held_back():  # the first submit starts the processes
+            pending: list[Future[list[Episode]]] = [pool.submit(_chunk, seed, chunk) for chunk in chunks]
         pending.reverse()
         while pending:
             for episode in pending.pop().result():
@@ -216,4 +233,7 @@ def generate_episodes(
             "try again with fewer workers"
         ) from error
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        if done < total:  # nobody wants what they are working on
+            for process in set(active_children()) - others:
+                process.terminate()
+        pool.shutdown(cancel_futures=True)
