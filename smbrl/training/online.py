@@ -70,8 +70,9 @@ class OnlineLoop:
     def _warm(self) -> bool:
         """Whether the warm-up should be over."""
         settings = self.settings
-        enough = self.step >= settings.warmup_steps and self.successes >= settings.warmup_successes
-        return enough or (settings.warmup_limit is not None and self.step >= settings.warmup_limit)
+        patient = settings.warmup_patience is None or self.step < settings.warmup_patience
+        wanted = settings.warmup_successes if patient else min(settings.warmup_successes, 1)
+        return self.step >= settings.warmup_steps and self.successes >= wanted
 
     def run(self, session: Session) -> None:
         """Learn to the end.

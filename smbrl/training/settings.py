@@ -61,8 +61,8 @@ class Online:
         envs: environments that act in lock-step.
         warmup_steps: at the start the agent acts with its prior (a flat agent: at random) and does not learn, for so
             many env steps at least ...
-        warmup_successes: ... and until so many episodes were successful ...
-        warmup_limit: ... but for so many env steps at most; None sets no limit.
+        warmup_successes: ... and until so many episodes were successful: a critic learns nothing of use before.
+        warmup_patience: env steps after which one success is enough; None waits for all of them.
         first_updates: updates made at once after the warm-up.
         updates: gradient updates made each time that ``update_every`` more env steps have been taken.
         update_every: env steps; see ``updates``.
@@ -77,7 +77,7 @@ class Online:
     envs: int = 1
     warmup_steps: int = 50_000
     warmup_successes: int = 0
-    warmup_limit: int | None = None
+    warmup_patience: int | None = None
     first_updates: int = 0
     updates: int = 10
     update_every: int = 500
@@ -93,11 +93,11 @@ class Online:
         for name in ("envs", "update_every", "batch", "capacity", "log_every"):
             _need(getattr(self, name) >= 1, f"Online.{name}", getattr(self, name), "at least 1")
         _need(0.0 <= self.rewarded_share <= 1.0, "Online.rewarded_share", self.rewarded_share, "in [0, 1]")
-        if self.warmup_limit is not None:
+        if self.warmup_patience is not None:
             _need(
-                self.warmup_limit >= self.warmup_steps,
-                "Online.warmup_limit",
-                self.warmup_limit,
+                self.warmup_patience >= self.warmup_steps,
+                "Online.warmup_patience",
+                self.warmup_patience,
                 f"at least Online.warmup_steps ({self.warmup_steps}), or None",
             )
         if self.until_success is not None:

@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_is_a_warning_and_all_damaged_one_line(trained: Pat
         (("train", *GIN, "--name", "first"), "is a run already: go on with smbrl resume"),
         (("train", *GIN, "--seed", "x"), "Invalid value for '--seed'"),
         (("train", *GIN, "-o", "Online.steps=-1"), "Online.steps is -1; it must be 0 or more"),
-        (("train", *GIN, "-o", "Online.warmup_limit=5"), "Online.warmup_limit is 5"),
+        (("train", *GIN, "-o", "Online.warmup_patience=5"), "Online.warmup_patience is 5"),
         (("train",), "Missing option '--gin'"),
         (("resume", "nobody"), "there is no run 'nobody' in"),
         (("resume", "firts"), "did you mean 'first'?"),

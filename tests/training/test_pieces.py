@@ -79,7 +79,7 @@ def test_meters_do_not_change_the_tensors_they_are_given() -> None:
         (lambda: Online(envs=0), "Online.envs is 0; it must be at least 1"),
         (lambda: Online(update_every=0), "Online.update_every is 0"),
         (lambda: Online(rewarded_share=2.0), "Online.rewarded_share is 2.0"),
-        (lambda: Online(warmup_steps=10, warmup_limit=5), r"warmup_limit is 5; it must be at least .* \(10\)"),
+        (lambda: Online(warmup_steps=10, warmup_patience=5), r"warmup_patience is 5; it must be at least .* \(10\)"),
         (lambda: Online(until_success=0.0), r"until_success is 0.0; it must be in \(0, 1\], or None"),
         (lambda: Evaluation(envs=0), "Evaluation.envs is 0"),
         (lambda: Checkpoints(keep=0), "Checkpoints.keep is 0"),

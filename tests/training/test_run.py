@@ -95,6 +95,33 @@ def test_an_agent_that_does_not_pretrain_needs_no_data(experiment: Make, start: 
     assert {phase for _, phase, _ in metrics()} == {"online", "eval", "final"}
 
 
+@pytest.mark.parametrize(
+    ("successes", "patience", "begins"),
+    [
+        (0, None, lambda step, found: 100 <= step < 110),
+        (20, None, lambda step, found: 20 <= found < 20 + 3),  # three environments may succeed at once
+        (10_000, 200, lambda step, found: 200 <= step < 210),
+        (10_000, None, None),
+    ],
+)
+def test_the_warm_up_waits_for_successes(
+    successes: int,
+    patience: int | None,
+    begins: Callable[[int, float], bool] | None,
+    experiment: Make,
+    start: Start,
+    metrics: Metrics,
+) -> None:
+    start(experiment({"Online.warmup_successes": successes, "Online.warmup_patience": patience, "Online.log_every": 1}))
+    learning = [(step, line) for step, phase, line in metrics() if phase == "online" and line["online/updates"] > 0]
+    if begins is None:
+        assert not learning
+        return
+    step, line = learning[0]
+    assert begins(step, line["online/successes"])
+    assert line["online/updates"] == 11
+
+
 def test_learning_can_end_with_success(experiment: Make, start: Start) -> None:
     summary = start(experiment({"Online.until_success": 0.01, "Online.steps": 100_000}))
     assert summary.steps < 100_000
