@@ -167,6 +167,11 @@ def pretraining_curves(columns: Columns, path: Path, *, most: int = 6) -> Path |
         return save(made, path)
 
 
+def _shown(label: str, most: int = 60) -> str:
+    """A label that fits into a legend."""
+    return label if len(label) <= most else label[: most - 4] + " ..."
+
+
 def compare(
     runs: Mapping[str, Sequence[Columns]],
     path: Path,
@@ -200,11 +205,11 @@ def compare(
             if group:
                 curves = [(c.steps(metric).astype(np.float64), ema(c.values(metric), weight)) for c in group]
                 steps, mean, deviation = pooled(curves, bins)
-                seeds = f"{label} ({len(group)} seed{'s' if len(group) > 1 else ''})"
+                seeds = f"{_shown(label)} ({len(group)} run{'s' if len(group) > 1 else ''})"
                 axes.plot(steps, mean, color=colour, label=seeds)
                 axes.fill_between(steps, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
             if reference and label in reference:
-                axes.plot(*reference[label], "--", color=colour, linewidth=1.2, label=f"{label}, published")
+                axes.plot(*reference[label], "--", color=colour, linewidth=1.2, label=f"{_shown(label)}, published")
         steps_axis(axes)
         axes.set_ylabel(metric)
         axes.set_xlim(left=0)

@@ -95,6 +95,7 @@ class Session:
     def phase(self, name: str) -> Iterator[None]:
         """Count the time inside to a phase, and say in run.json that it is going on."""
         self.folder.update(phase=name)
+        self.tracker.tags({"phase": name})
         before, began = self.seconds.get(name, 0.0), time.monotonic()
         self._ticking = (name, before, began)
         self._saved_at = began

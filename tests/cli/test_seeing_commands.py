@@ -132,9 +132,22 @@ def test_record_films_episodes(trained: Path, run: Run) -> None:
     assert min(path.stat().st_size for path in files) > 2000
 
 
+def test_runs_are_compared_in_one_picture(trained: Path, run: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "compare.png"
+    code, out, err = run("compare", "small", str(trained), "-m", "pretrain/bc", "-p", str(picture))
+    assert code == 0, err
+    assert out.startswith("skimo_maze + smoke Maze.layout='medium'")
+    assert out.count(" at 4") == 2
+    with Image.open(picture) as image:
+        assert image.size == (768, 480)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("compare", "small", "-m", "train/sucess"), "no run has logged 'train/sucess'; did you mean 'train/success'?"),
+        (("compare", "small", "--smooth", "1"), "--smooth is 1 and --bins 40"),
+        (("compare", "small", "-m", "pretrain/bc", "-p", "/dev/null/x.png"), "cannot draw to /dev/null/x.png"),
         (("eval", "smal"), "did you mean 'small'?"),
         (("eval", "small", "-n", "0"), "ask for at least 1"),
         (("eval", "small", "--planner"), "trained without a planner"),
