@@ -67,6 +67,11 @@ class LineTask(Task):
         write_episodes(path, episodes, *SPACES)
 
 
+def noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Standard normal, where the generator is."""
+    return torch.randn(shape, generator=generator, device=generator.device)
+
+
 class LineAgent(Agent):
     """Learns little, but has every kind of state: weights, optimiser, counter, all sources of randomness."""
 
@@ -93,7 +98,9 @@ class LineAgent(Agent):
     ) -> tuple[Tensor, Tensor]:
         mean = torch.tanh(self.net(obs)) + 0.1 * memory
         if mode != "evaluate":
-            mean = mean + (1.0 if mode == "prior" else 0.5) * torch.randn(mean.shape, generator=generator)
+            mean = mean + (1.0 if mode == "prior" else 0.5) * torch.randn(
+                mean.shape, generator=generator, device=mean.device
+            )
         return mean.clamp(-1, 1), memory * 0.5 + mean.mean(-1, keepdim=True)
 
     def low_level(self, obs: Floats, decision: Floats) -> Floats:
@@ -115,7 +122,7 @@ class LineAgent(Agent):
         return ((guess - windows.actions) ** 2).mean()
 
     def pretrain(self, windows: SkillWindows, generator: torch.Generator) -> Metrics:
-        return self._step(self._pretraining_loss(windows) * (1 + 0.1 * torch.rand((), generator=generator)))
+        return self._step(self._pretraining_loss(windows) * (1 + 0.1 * noise((), generator)))
 
     @torch.no_grad()
     def validate(self, windows: SkillWindows, generator: torch.Generator) -> Metrics:
@@ -132,11 +139,13 @@ class LineAgent(Agent):
 
     def update(self, windows: Windows, generator: torch.Generator) -> Metrics:
         value = self.value(windows.obs[:, :-1]).squeeze(-1)
-        noise = torch.rand((), generator=generator) + torch.rand(())  # the global generator too
-        loss = (windows.mask * (value - windows.reward - noise) ** 2).mean() - 1e-2 * self.net(windows.obs).mean()
+        noise = torch.rand((), generator=generator, device=generator.device) + torch.rand(
+            ()
+        )  # the global generator too
+        loss = (windows.mask * (value - windows.reward - shift) ** 2).mean() - 1e-2 * self.net(windows.obs).mean()
         metrics = self._step(loss)
         if self.count % 3 == 0:
-            metrics["third"] = noise
+            metrics["third"] = shift
         return metrics
 
     def training_state(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from run_helpers import ended, forked, numbers
 
 from smbrl.tracking.progress import ProgressBars
@@ -134,3 +135,16 @@ def test_time_goes_on_counting_after_a_resume(
     ]
     assert spent == sorted(spent)
     assert spent[-1] > before
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_run_on_a_gpu_is_resumed_to_the_same_numbers(
+    experiment: Make, start: Start, resume: Start, metrics: Metrics, interrupted: Callable[[str, int], None]
+) -> None:
+    start(experiment(device="cuda"), "whole")
+    interrupted("online", 40)
+    with pytest.raises(InterruptedRunError):
+        start(experiment(device="cuda"))
+    resume(experiment(device="cuda"))
+    assert metrics("run") == metrics("whole")
