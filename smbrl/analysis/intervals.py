@@ -26,8 +26,3 @@ def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[f
     high = 1.0 if successes == trials else min(1.0, centre + half)
     return low, high
 
-
-def mean_interval(mean: float, std: float, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    """Normal interval of a mean from the sample's standard deviation."""
-    half = z * std / math.sqrt(count) if count else math.inf
-    return mean - half, mean + half

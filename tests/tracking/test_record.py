@@ -18,7 +18,8 @@ def record(tmp_path, warnings):
     return Record(tmp_path / "run" / "metrics.jsonl", warnings.append)
 
 
-def test_what_is_logged_is_read_back_in_order(record):
+def test_what_is_logged_is_read_back_in_order(tmp_path, warnings):
+    record = Record(tmp_path / "metrics.jsonl", warnings.append, clock=iter([100.0, 101.0, 102.0]).__next__)
     record.append({"pretrain/loss": 0.5}, 10, "pretrain")
     record.append({"online/q": 1.0, "online/kl": 2.0}, 500, "online")
     record.append({"online/q": 3.0}, 1000, "online")
@@ -28,6 +29,7 @@ def test_what_is_logged_is_read_back_in_order(record):
     assert columns.steps("online/q").tolist() == [500, 1000]
     assert columns.values("online/q").tolist() == [1.0, 3.0]
     assert columns.last("online/kl") == 2.0
+    assert columns.wall("online/q").tolist() == [101.0, 102.0]
     assert math.isnan(columns.last("absent"))
     assert columns.values("absent").size == 0
 
