@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
 import tokenize
@@ -179,8 +180,14 @@ def _statements(text: str, label: str | None, place: str) -> Iterator[Any]:
         place: for messages where no line is known.
     """
 
-    def at(line: int | None) -> str:
-        return f"{label}:{line}" if label is not None and line else place
+    lines = text.splitlines()
+    override = label is None
+
+    def wrong(message: str, line: int | None) -> SmbrlError:
+        # the line itself rather than the parser's notion of it, which differs between versions of Python
+        source = text if override else lines[line - 1].strip() if line and line <= len(lines) else ""
+        where = f"{label}:{line}" if label is not None and line else place
+        return SmbrlError(f"{where}: {_explain(message, source, override)}")
 
     try:
         parser = config_parser.ConfigParser(text, _Delegate())
@@ -190,23 +197,32 @@ def _statements(text: str, label: str | None, place: str) -> Iterator[Any]:
                 return
             yield statement
     except SyntaxError as error:  # IndentationError from the tokenizer is one, too
-        message, line, source = _located(error)
-        raise SmbrlError(
-            f"{at(line)}: {_explain(message, source or (text if label is None else ''), label is None)}"
-        ) from error
+        where = error.args[1] if len(error.args) > 1 else (None, None)
+        raise wrong(str(error.args[0]), where[1]) from error
     except tokenize.TokenError as error:
         line = error.args[1][0] if len(error.args) > 1 else None
-        raise SmbrlError(f"{at(line)}: syntax error: a bracket or string is not closed") from error
+        opened = _opened(text)
+        raise wrong(
+            "a bracket that opens here is not closed" if opened else str(error.args[0]), opened or line
+        ) from error
     except (TypeError, ValueError, RecursionError) as error:  # an unhashable key in a dict, brackets without end
-        raise SmbrlError(f"{place}: syntax error: {error}") from error
+        raise wrong(str(error), None) from error
     except StopIteration as error:
-        raise SmbrlError(f"{at(text.count(chr(10)) + 1)}: syntax error: it ends in the middle of a binding") from error
+        raise wrong("it ends in the middle of a binding", len(lines)) from error
 
 
-def _located(error: SyntaxError) -> tuple[str, int | None, str]:
-    """Message, line and source of a SyntaxError; gin passes a location of its own making."""
-    where = error.args[1] if len(error.args) > 1 else (None, None, None, "")
-    return str(error.args[0]), where[1], str(where[3] or "").strip()
+def _opened(text: str) -> int | None:
+    """The line of the last bracket that is never closed, if there is one."""
+    brackets: list[int] = []
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.string in ("(", "[", "{"):
+                brackets.append(token.start[0])
+            elif token.string in (")", "]", "}") and brackets:
+                brackets.pop()
+    except (tokenize.TokenError, SyntaxError):
+        pass
+    return brackets[-1] if brackets else None
 
 
 _PLAIN = {
@@ -233,6 +249,8 @@ def _explain(message: str, source: str, override: bool) -> str:
         shell = f"; in a shell: -o \"{name}='{right}'\"" if override else ""
         return f"value {right} is not a Python literal: a string needs quotes ('{right}'){part}{shell}"
     complaint = message.splitlines()[0].rstrip(".")
+    if complaint.startswith("Expected ',' or"):
+        complaint += " (or a bracket further up is not closed)"
     if "Failed to parse token" in message:
         complaint = "a value is not a Python literal"
     return f"syntax error: {_PLAIN.get(complaint, complaint)}" + (f" in {source!r}" if source else "")

@@ -30,11 +30,15 @@ ADDED = {
     ),
     "value missing at the end": (
         "Pace.steps =",
-        "run.gin:6: syntax error: no value that gin can read (a Python literal, @Name or %macro) after the '='",
+        "run.gin:6: syntax error: no value that gin can read (a Python literal, @Name or %macro) after the '=' in 'Pace.steps ='",
     ),
     "open bracket": (
         "Pace.sizes = (1, 2\nPace.steps = 3\n",
-        "run.gin:7: syntax error: Expected ',' or ')' in 'Pace.steps = 3'",
+        "run.gin:7: syntax error: Expected ',' or ')' (or a bracket further up is not closed) in 'Pace.steps = 3'",
+    ),
+    "open bracket at the end": (
+        "Pace.steps = 3\nPace.sizes = (1,\n  2\n",
+        "run.gin:7: syntax error: a bracket that opens here is not closed in 'Pace.sizes = (1,'",
     ),
     "open string": ("Pace.label = 'abc\n", 'run.gin:6: syntax error: a string is not closed in "Pace.label = \'abc"'),
     "bad indentation": (
