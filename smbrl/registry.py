@@ -312,7 +312,8 @@ def _configured(cls: type[Part], plugin: str) -> type[Part]:
     """Register a class with gin, once: two registries in one process share it."""
     if cls not in _CONFIGURED:
         module = re.sub(r"\W", "_", plugin) or "_"
-        module = f"_{module}" if module[0].isdigit() else module
+        if module[0].isdigit() or module in ("smbrl", "gin"):  # not a name, or one that means something else
+            module = f"_{module}"
         taken = gin.config._REGISTRY.get(f"{module}.{cls.__name__}")
         if taken is not None:  # the same plugin name in another registry of this process
             gin.config._REGISTRY.pop(taken.selector)

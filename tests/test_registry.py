@@ -18,6 +18,7 @@ import gymnasium
 import pytest
 
 from smbrl import registry as registry_module
+from smbrl.config import known_names
 from smbrl.errors import SmbrlError
 from smbrl.hookspecs import hookimpl
 from smbrl.registry import RESERVED, Registry, Source, load_plugins
@@ -110,6 +111,21 @@ def test_a_plugin_may_be_an_object(install: Install, tmp_path: Path) -> None:
     (tmp_path / "plugin_object.py").write_text(source)
     distribute(tmp_path, "objects", "[smbrl]\nobj = plugin_object:plugin\n")
     assert "Extra" in install({}).parts
+
+
+@pytest.mark.parametrize("name", ["smbrl", "gin", "3d", "my-idea 2"])
+def test_a_plugin_may_have_any_name(name: str) -> None:
+    class Plugin:
+        @hookimpl
+        def smbrl_parts(self) -> list[type]:
+            return [type("Fresh", (load_plugins(third_party=False).of_kind("planner")[0].cls,), {"__doc__": "Fresh."})]
+
+    registry = Registry()
+    registry.add(Plugin(), Source(name, "acme", "1"))
+    assert registry.problems == []
+    names = known_names(registry)
+    assert names.find("Fresh", "").part is registry.parts["Fresh"]
+    assert "Fresh" not in [known.name for known in names.settings]
 
 
 def test_environments_are_registered_once(install: Install) -> None:
