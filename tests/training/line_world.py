@@ -98,9 +98,7 @@ class LineAgent(Agent):
     ) -> tuple[Tensor, Tensor]:
         mean = torch.tanh(self.net(obs)) + 0.1 * memory
         if mode != "evaluate":
-            mean = mean + (1.0 if mode == "prior" else 0.5) * torch.randn(
-                mean.shape, generator=generator, device=mean.device
-            )
+            mean = mean + (1.0 if mode == "prior" else 0.5) * noise(mean.shape, generator)
         return mean.clamp(-1, 1), memory * 0.5 + mean.mean(-1, keepdim=True)
 
     def low_level(self, obs: Floats, decision: Floats) -> Floats:
@@ -139,9 +137,7 @@ class LineAgent(Agent):
 
     def update(self, windows: Windows, generator: torch.Generator) -> Metrics:
         value = self.value(windows.obs[:, :-1]).squeeze(-1)
-        noise = torch.rand((), generator=generator, device=generator.device) + torch.rand(
-            ()
-        )  # the global generator too
+        shift = noise((), generator) + torch.rand(())  # the global generator too
         loss = (windows.mask * (value - windows.reward - shift) ** 2).mean() - 1e-2 * self.net(windows.obs).mean()
         metrics = self._step(loss)
         if self.count % 3 == 0:
