@@ -75,12 +75,15 @@ def _check(name: str, overrides: list[str], registry: Registry) -> str | None:
 
 def _shipped(registry: Registry) -> list[tuple[str, str]]:
     """Shipped files that can be checked: complete ones and overlays, with the plugin they come from."""
-    from smbrl.config.files import overlay_base, packaged_files
+    from smbrl.config.files import overlay_base, packaged_file, packaged_files
 
     found = []
     for name, entry in packaged_files(registry):
-        text = entry.folder.joinpath(f"{name}.gin").read_text(encoding="utf-8")
-        if "/" not in name or overlay_base(text):
+        try:
+            chosen = "/" not in name or overlay_base(packaged_file(name, entry).text) is not None
+        except SmbrlError:
+            chosen = True  # checking it says what is wrong
+        if chosen:
             label = name if entry.source.built_in else f"{name} ({entry.source.distribution})"
             found.append((name, label))
     if not found:

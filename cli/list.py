@@ -81,11 +81,15 @@ def _parts(registry: Registry, kind: str | None) -> Table:
 def _gin_files(registry: Registry) -> Table:
     from rich.text import Text
 
-    from smbrl.config.files import first_comment, overlay_base, packaged_files
+    from smbrl.config.files import first_comment, overlay_base, packaged_file, packaged_files
 
     table = _table("gin file", "from", "what it is")
     for name, entry in packaged_files(registry):
-        text = entry.folder.joinpath(f"{name}.gin").read_text(encoding="utf-8")
+        try:
+            text = packaged_file(name, entry).text
+        except SmbrlError as error:  # one file of one plugin; the rest of the list is still worth having
+            table.add_row(name, _origin(entry.source), Text(f"error: {error}", style="red"))
+            continue
         base = overlay_base(text)
         about = first_comment(text)
         table.add_row(name, _origin(entry.source), Text(f"on top of {base}: {about}" if base else about))

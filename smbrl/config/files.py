@@ -100,6 +100,15 @@ def packaged_files(registry: Registry) -> Iterator[tuple[str, GinFolder]]:
             yield name.removesuffix(SUFFIX), entry
 
 
+def packaged_file(name: str, folder: GinFolder) -> GinFile:
+    """Read one that ``packaged_files`` named.
+
+    Raises:
+        SmbrlError: it cannot be read.
+    """
+    return _from_folder(folder, name + SUFFIX, folder.folder.joinpath(*(name + SUFFIX).split("/")))
+
+
 def first_comment(text: str) -> str:
     """The comment lines a gin file begins with, joined; a leading ``# overlay on:`` line is left out."""
     lines = []
@@ -172,7 +181,12 @@ def _child(folder: Traversable, name: str) -> Traversable | None:
 
 
 def _walk(folder: Traversable, prefix: str = "") -> Iterator[str]:
-    for child in sorted(folder.iterdir(), key=lambda item: item.name):
+    try:
+        children = sorted(folder.iterdir(), key=lambda item: item.name)
+    except OSError as error:
+        logger.warning("the gin folder %s cannot be read (%s)", folder, error.strerror)
+        return
+    for child in children:
         if child.is_dir():
             yield from _walk(child, f"{prefix}{child.name}/")
         elif child.name.endswith(SUFFIX):

@@ -10,8 +10,9 @@ from smbrl_cli import main
 
 from smbrl import config
 from smbrl.config.files import open_file, overlay_base, packaged_names
+from smbrl.hookspecs import hookimpl
 from smbrl.interfaces import KINDS
-from smbrl.registry import load_plugins
+from smbrl.registry import Source, load_plugins
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -127,6 +128,25 @@ def test_list_shows_gin_files(run: Run) -> None:
     assert code == 0
     for name in packaged_names(load_plugins()):
         assert name in out
+
+
+def test_a_plugin_with_an_unreadable_gin_file_is_still_listed(run: Run, tmp_path: Path) -> None:
+    class Plugin:
+        @hookimpl
+        def smbrl_gin(self) -> list[Path]:
+            return [tmp_path]
+
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "latin.gin").write_bytes(b"# caf\xe9\n")
+    registry = load_plugins()
+    registry.add(Plugin(), Source("acme", "acme", "1"))
+    try:
+        assert "sub/latin.gin:1: not UTF-8 text" in run("list", "gin")[1]
+        code, out, _ = run("config", "check")
+        assert code == 2
+        assert "sub/latin (acme)  wrong  " in out
+    finally:
+        registry.gin.pop()
 
 
 # -- describe --------------------------------------------------------------------------------------
