@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from smbrl.tracking.record import lines
 
 
@@ -34,12 +36,20 @@ def forked(work: Callable[[], Any]) -> int:
         os._exit(code)
 
 
-def ended(child: int, seconds: float) -> int | None:
-    """The exit status, or None where it is still running after so long."""
-    end = time.monotonic() + seconds
+def ended(child: int, seconds: float, cpu: float = float("inf")) -> int | None:
+    """The exit status, or None where it is still running after so many seconds, or so many of CPU time."""
+    end, process = time.monotonic() + seconds, psutil.Process(child)
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
+        times = process.cpu_times()
+        if times.user + times.system > cpu:
+            return None
         time.sleep(0.005)
     return None
+
+
+def cpu_seconds() -> float:
+    """CPU time of all processes that were waited for."""
+    return os.times().children_user + os.times().children_system
