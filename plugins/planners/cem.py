@@ -31,10 +31,11 @@ class CEM(Planner):
         discount: per decision.
         std: deviation to start from, and the largest allowed.
         first_floor, floor, floor_steps: the smallest allowed deviation and its linear schedule in env steps; it
-            is also the exploration noise of the executed decision.
+            is also the least ``noise`` of an executed decision.
         limit: decisions are clipped to +-limit.
         start: the Gaussian to start from: ``wide`` is zero mean and ``std``; ``policy`` is mean and deviation of
             the policy's own sequences, which matters where good decisions fill a small part of the box.
+        noise: whether training adds noise of the plan's deviation to the decision it executes.
         warm_start: shift the previous plan's mean by one and start from it.
         choice: what an evaluation executes: the weighted ``mean``, the ``best`` sequence, or a ``sample`` of the
             elites, which is what training executes (with noise).
@@ -60,6 +61,7 @@ class CEM(Planner):
         limit: float = 0.999,
         start: Literal["wide", "policy"] = "wide",
         warm_start: bool = True,
+        noise: bool = True,
         choice: Literal["mean", "best", "sample"] = "mean",
     ) -> None:
         self.horizon, self.first_horizon, self.horizon_steps = horizon, first_horizon, horizon_steps
@@ -69,7 +71,7 @@ class CEM(Planner):
         self.std = std
         self.first_floor, self.floor, self.floor_steps = first_floor, floor, floor_steps
         self.limit = limit
-        self.start, self.warm_start, self.choice = start, warm_start, choice
+        self.start, self.warm_start, self.noise, self.choice = start, warm_start, noise, choice
 
     def initial_memory(self, envs: int, decision: int, device: torch.device) -> Tensor:
         """Per environment: the horizon of the previous plan (0: there is none) and its mean."""
@@ -185,7 +187,7 @@ class CEM(Planner):
             decision = elites[:, :, 0].gather(1, drawn.expand(-1, -1, elites.shape[-1])).squeeze(1)
         else:
             decision = elites[:, 0, 0] if self.choice == "best" else mean[:, 0]
-        if explore:
+        if explore and self.noise:
             noise = torch.randn(decision.shape, generator=generator, device=decision.device)
             decision = decision + std[:, 0] * noise
         return decision.clamp(-self.limit, self.limit)
