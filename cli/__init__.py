@@ -36,7 +36,7 @@ COMMANDS = {
     "Run": ("train", "resume", "eval", "predict", "record", "compare", "runs"),
     "Data": ("data",),
     "Configuration": ("config", "list", "describe"),
-    "Machine": ("doctor", "bench"),
+    "Machine": ("doctor",),
 }
 """Command modules by the panel that ``smbrl --help`` shows them in."""
 
@@ -87,13 +87,7 @@ def _root(
 def _add_commands() -> None:
     for panel, names in COMMANDS.items():
         for name in names:
-            full = f"smbrl_cli.{name}"
-            try:
-                module = importlib.import_module(full)
-            except ModuleNotFoundError as error:
-                if error.name != full:
-                    raise
-                continue
+            module = importlib.import_module(f"smbrl_cli.{name}")
             if hasattr(module, "app"):
                 app.add_typer(module.app, name=name, rich_help_panel=panel, no_args_is_help=True)
             else:

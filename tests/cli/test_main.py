@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import smbrl_cli
@@ -19,7 +20,7 @@ from smbrl import __version__
 from smbrl.errors import SmbrlError
 
 Run = Callable[..., tuple[int, str, str]]
-NAMES = [name for names in COMMANDS.values() for name in names if importlib.util.find_spec(f"smbrl_cli.{name}")]
+NAMES = [name for names in COMMANDS.values() for name in names]
 
 
 @pytest.fixture
@@ -128,6 +129,12 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     script = f'"{sys.executable}" -c "{code}" --help | true'
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
+
+
+def test_every_command_module_is_listed() -> None:
+    for path in Path(smbrl_cli.__file__).parent.glob("*.py"):
+        if path.stem != "__init__" and re.search(r"^def command\(|^app = ", path.read_text(), re.MULTILINE):
+            assert path.stem in NAMES, f"add {path.stem} to COMMANDS in cli/__init__.py"
 
 
 def test_every_command_module_keeps_the_convention() -> None:
