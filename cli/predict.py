@@ -45,6 +45,11 @@ def command(
     for mark in found.predictions[0].table():
         rows = [prediction.table()[mark] for prediction in found.predictions]
         table.add_row(f"{mark} steps", *(f"{r['mean']:.2f} ± {r['std']:.2f} ({r['median']:.2f})" for r in rows))
+        if any(r["lost"] for r in rows):
+            table.add_row("lost", *(f"{100 * r['lost']:.0f} %" for r in rows))
     Console(width=None if Console().is_terminal else 200).print(table)
+    limit = found.predictions[0].limit
+    if any(prediction.lost.any() for prediction in found.predictions):
+        typer.echo(f"lost: farther off than {limit:.1f}, the size of the whole scene; counts as that")
     for path in found.files:
         typer.echo(str(path))

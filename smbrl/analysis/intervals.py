@@ -25,4 +25,3 @@ def wilson(successes: int, trials: int, z: float = 1.959963984540054) -> tuple[f
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == trials else min(1.0, centre + half)
     return low, high
-

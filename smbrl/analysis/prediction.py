@@ -69,20 +69,29 @@ class Prediction:
         steps: env steps from the start, ``(K,)``, increasing, the first is 0.
         obs: predicted raw observations ``(B, K, O)``.
         error: distance of the predicted from the true position ``(B, K)``, in the task's units (tasks without
-            positions: distance of normalised observations).
+            positions: distance of normalised observations). It counts as ``limit`` where it is larger, or where the
+            model has run off to infinity: one such trajectory would else be all that a mean shows.
+        limit: diagonal of the box that the true trajectories fill.
+        lost: where the error was larger than ``limit`` ``(B, K)``.
     """
 
     name: str
     steps: NDArray[np.int64]
     obs: NDArray[np.float32]
     error: NDArray[np.float64]
+    limit: float
+    lost: NDArray[np.bool_]
 
     def at(self, step: int) -> NDArray[np.float64]:
         """Errors ``(B,)`` at the last prediction not later than ``step``."""
-        return np.asarray(self.error[:, int(np.searchsorted(self.steps, step, side="right")) - 1])
+        return np.asarray(self.error[:, self._place(step)])
+
+    def _place(self, step: int) -> int:
+        return int(np.searchsorted(self.steps, step, side="right")) - 1
 
     def table(self, marks: Sequence[int] = MARKS) -> dict[int, dict[str, float]]:
-        """Mean, standard deviation and median of the error at each mark within reach, and at the end."""
+        """Mean, standard deviation and median of the error, and the share of trajectories lost, at each mark within
+        reach and at the end."""
         end = int(self.steps[-1])
         reach = [*(mark for mark in marks if mark < end), end]
         return {
@@ -90,6 +99,7 @@ class Prediction:
                 "mean": float(self.at(m).mean()),
                 "std": float(self.at(m).std()),
                 "median": float(np.median(self.at(m))),
+                "lost": float(self.lost[:, self._place(m)].mean()),
             }
             for m in reach
         }
@@ -114,11 +124,14 @@ def predict(name: str, model: Infers, spec: TaskSpec, truth: Trajectories) -> Pr
     guess = torch.stack(seen, 1)
     real = truth.obs[:, : decisions * h + 1 : h]
     if spec.position:
-        gap = (guess - real)[..., list(spec.position)]
+        guessed, true = (x[..., list(spec.position)].double() for x in (guess, real))
     else:
-        gap = (guess - real) * torch.tensor(spec.scale, device=real.device)
+        guessed, true = (x.double() * torch.tensor(spec.scale, device=x.device) for x in (guess, real))
+    limit = float((true.flatten(0, 1).amax(0) - true.flatten(0, 1).amin(0)).norm())
+    error = (guessed - true).norm(dim=-1).nan_to_num(nan=torch.inf)
     steps = np.arange(decisions + 1, dtype=np.int64) * h
-    return Prediction(name, steps, guess.cpu().numpy(), gap.double().norm(dim=-1).cpu().numpy())
+    clipped, lost = error.clamp(max=limit).cpu().numpy(), (error > limit).cpu().numpy()
+    return Prediction(name, steps, guess.cpu().numpy(), clipped, limit, lost)
 
 
 def error_curves(predictions: Sequence[Prediction], path: Path, *, unit: str = "m", title: str = "") -> Path:
@@ -137,6 +150,11 @@ def error_curves(predictions: Sequence[Prediction], path: Path, *, unit: str = "
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper left")
         count = len(predictions[0].error)
+        lost = [p for p in predictions if p.lost.any()]
+        if lost:
+            shares = ", ".join(f"{p.name} {100 * p.lost[:, -1].mean():.0f} %" for p in lost)
+            note = f"errors count as at most {predictions[0].limit:.0f}; larger at the end: {shares}"
+            axes.text(0.99, 0.02, note, transform=axes.transAxes, ha="right", fontsize=7.5, color="#60656e")
         axes.set_title(title or f"Prediction error over {count} held-out trajectories (band: 1 std)")
         return save(made, path)
 
@@ -164,7 +182,8 @@ def trajectory_pictures(
             bare(axis)
             true = real[which][: prediction.steps[-1] + 1, :][:, place]
             colour = (IMAGINED, FLAT, *COLOURS[2:])[row]
-            guess = prediction.obs[which][:, place]
+            far = 10 * prediction.limit
+            guess = np.clip(prediction.obs[which][:, place], -far, far)
             axis.plot(*true.T, color=REAL, linewidth=1.6, zorder=5, label="ground truth")
             axis.plot(*guess.T, color=colour, linewidth=1.4, zorder=6, label=prediction.name)
             axis.plot(*true[0], "o", color="white", markeredgecolor=REAL, markersize=5, zorder=7, label="start")
