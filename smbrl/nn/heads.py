@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smbrl.interfaces import TanhNormal
-from smbrl.nn.activations import elu_
-from smbrl.nn.mlp import MLP, linear_of
-from smbrl.nn.precision import network_dtype
+from smbrl.nn.layers import batched_linear_elu, joined, norm_tanh
+from smbrl.nn.mlp import MLP
+from smbrl.nn.precision import network_weight
 
 
 def tanh_normal(raw: Tensor, *, log_std: bool = True) -> TanhNormal:
@@ -79,34 +79,36 @@ class ScalarEnsemble(nn.Module):
         self.width = width
         size = sum(inputs)
         bound = 1.0 / math.sqrt(size)
-        self.first_weight = nn.Parameter(torch.empty(heads * width, size).uniform_(-bound, bound))
-        self.first_bias = nn.Parameter(torch.empty(heads * width).uniform_(-bound, bound))
-        self.norm_weight = nn.Parameter(torch.ones(heads * width))
-        self.norm_bias = nn.Parameter(torch.zeros(heads * width))
+        self.first_weight = nn.Parameter(torch.empty(heads, width, size).uniform_(-bound, bound))
+        self.first_bias = nn.Parameter(torch.empty(heads, width).uniform_(-bound, bound))
+        self.norm_weight = nn.Parameter(torch.ones(heads, width))
+        self.norm_bias = nn.Parameter(torch.zeros(heads, width))
         self.weights = nn.ParameterList(nn.Parameter(_orthogonal(heads, width, width)) for _ in range(layers - 1))
-        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(heads, 1, width)) for _ in range(layers - 1))
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(heads, width)) for _ in range(layers - 1))
         self.last_weight = nn.Parameter(_orthogonal(heads, width, 1, gain=0.01))
         self.last_bias = nn.Parameter(torch.zeros(heads, 1, 1))
 
     def forward(self, *inputs: Tensor, heads: slice = slice(None)) -> Tensor:
         """``(..., input)`` each, leading dims broadcasting -> ``(M, ...)`` float32; ``heads`` picks some."""
-        chosen = range(self.heads)[heads]
-        wide = slice(chosen.start * self.width, chosen.stop * self.width)
-        x = linear_of(inputs, self.first_weight[wide], self.first_bias[wide])
-        lead = x.shape[:-1]
-        x = x.reshape(-1, len(chosen) * self.width)
-        dtype = x.dtype
-        x = F.group_norm(x, len(chosen), self.norm_weight[wide].to(dtype), self.norm_bias[wide].to(dtype))
-        x = torch.tanh(x).view(-1, len(chosen), self.width).transpose(0, 1)
+        count = len(range(self.heads)[heads])
+        x, lead = self.first_layer(inputs, heads)
+        x = norm_tanh(x.view(-1, count, self.width), self.norm_weight[heads], self.norm_bias[heads])
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            x = elu_(torch.baddbmm(bias[heads].to(dtype), x, weight[heads].to(dtype)))
+            x = batched_linear_elu(x, network_weight(weight)[heads], bias[heads])
         with torch.autocast(x.device.type, enabled=False):
             y = torch.baddbmm(self.last_bias[heads], x.float(), self.last_weight[heads])
-        return y.view(len(chosen), *lead)
+        return y.view(count, *lead)
+
+    def first_layer(self, inputs: Sequence[Tensor], heads: slice) -> tuple[Tensor, torch.Size]:
+        """The wide first product ``(rows, M * width)`` and the leading dims of the inputs."""
+        size = self.first_weight.shape[-1]
+        weight, bias = network_weight(self.first_weight)[heads].view(-1, size), self.first_bias[heads].flatten()
+        x, weight, group_bias, lead = joined(inputs, weight, bias)
+        if len(group_bias) == 1:
+            return F.linear(x, weight, group_bias[0].to(x.dtype)), lead
+        y = F.linear(x, weight).view(len(group_bias), -1, len(bias)) + group_bias.unsqueeze(1).to(x.dtype)
+        return y, lead
 
 
 def _orthogonal(heads: int, rows: int, columns: int, gain: float = 1.0) -> Tensor:
     return torch.stack([nn.init.orthogonal_(torch.empty(columns, rows), gain).t() for _ in range(heads)])
-
-
-__all__ = ["GaussianDecoder", "ScalarEnsemble", "TanhNormalHead", "network_dtype", "tanh_normal"]

@@ -9,25 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smbrl.nn.activations import elu_
-from smbrl.nn.precision import network_dtype
-
-
-def linear_of(inputs: Sequence[Tensor], weight: Tensor, bias: Tensor) -> Tensor:
-    """``weight @ concat(inputs) + bias`` where the inputs' leading dims may broadcast.
-
-    An input that stays the same while another runs on (a skill during its H steps, a state from which 512
-    plans start) is multiplied once with its own columns of the weight, not once per copy.
-    """
-    dtype = network_dtype(weight)
-    inputs = [x.to(dtype) for x in inputs]
-    if all(x.shape[:-1] == inputs[0].shape[:-1] for x in inputs):
-        return F.linear(inputs[0] if len(inputs) == 1 else torch.cat(list(inputs), -1), weight, bias)
-    parts = torch.split(weight, [x.shape[-1] for x in inputs], dim=1)
-    total = F.linear(inputs[0], parts[0], bias)
-    for x, part in zip(inputs[1:], parts[1:], strict=True):
-        total = total + F.linear(x, part)
-    return total
+from smbrl.nn.layers import joined, linear_elu
+from smbrl.nn.precision import network_weight
 
 
 class MLP(nn.Module):
@@ -60,8 +43,12 @@ class MLP(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """``(..., input)`` each, leading dims broadcasting -> ``(..., output)``."""
-        first, *rest = self.linears
-        x = linear_of(inputs, first.weight, first.bias)
-        for layer in rest:
-            x = layer(elu_(x))
-        return x
+        *hidden, last = self.linears
+        if not hidden:
+            return F.linear(torch.cat(inputs, -1), last.weight, last.bias)
+        x, weight, bias, lead = joined(inputs, hidden[0].weight, hidden[0].bias)
+        x = linear_elu(x, weight, bias)
+        for layer in hidden[1:]:
+            x = linear_elu(x, network_weight(layer.weight), layer.bias.unsqueeze(0))
+        weight = network_weight(last.weight)
+        return F.linear(x, weight, last.bias.to(weight.dtype)).view(*lead, -1)

@@ -33,7 +33,8 @@ class Optimiser:
         """
         grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         for parameter, grad in zip(self.parameters, grads, strict=True):
-            parameter.grad = grad
+            # fused Adam walks through memory: a transposed gradient would go to the wrong weights
+            parameter.grad = None if grad is None else grad.contiguous()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
         self._adam.param_groups[0]["lr"] = self._lr * share
         self._adam.step()

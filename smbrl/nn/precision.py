@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, TypeVar, cast
 
 import torch
@@ -60,15 +61,40 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return capabilities.startswith("AVX512") and bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def autocast(compute: Compute) -> AbstractContextManager[None]:
-    """The context in which networks of this run compute."""
-    return torch.autocast(compute.device.type, compute.dtype, enabled=compute.dtype != torch.float32)
+class _Casts(threading.local):
+    """Weights in the type of the innermost ``autocast``, each cast once."""
+
+    kept: dict[tuple[int, bool], Tensor] | None = None
 
 
-def network_dtype(weight: Tensor) -> torch.dtype:
-    """The type in which a network with this weight multiplies right now."""
+_casts = _Casts()
+
+
+@contextmanager
+def autocast(compute: Compute) -> Iterator[None]:
+    """The context in which networks of this run compute. A weight is cast once in it, so weights must not
+    change inside."""
+    outer, _casts.kept = _casts.kept, {}
+    try:
+        with torch.autocast(compute.device.type, compute.dtype, enabled=compute.dtype != torch.float32):
+            yield
+    finally:
+        _casts.kept = outer
+
+
+def network_weight(weight: Tensor) -> Tensor:
+    """A parameter in the type in which networks multiply right now."""
     kind = weight.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+    if not torch.is_autocast_enabled(kind):
+        return weight
+    dtype = torch.get_autocast_dtype(kind)
+    if _casts.kept is None or weight.dtype == dtype or torch.compiler.is_compiling():
+        return weight.to(dtype)
+    # a cast made without gradient must not be used with one
+    key = (id(weight), torch.is_grad_enabled())
+    if key not in _casts.kept:
+        _casts.kept[key] = weight.to(dtype)
+    return _casts.kept[key]
 
 
 def compiled(function: F, compute: Compute) -> F:

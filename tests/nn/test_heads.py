@@ -12,11 +12,10 @@ from smbrl.nn.heads import GaussianDecoder, ScalarEnsemble, TanhNormalHead, tanh
 def one_head(ensemble, j, x):
     """Head j written out."""
     w = ensemble.width
-    rows = slice(j * w, (j + 1) * w)
-    x = F.linear(x, ensemble.first_weight[rows], ensemble.first_bias[rows])
-    x = torch.tanh(F.layer_norm(x, (w,), ensemble.norm_weight[rows], ensemble.norm_bias[rows], eps=1e-5))
+    x = F.linear(x, ensemble.first_weight[j], ensemble.first_bias[j])
+    x = torch.tanh(F.layer_norm(x, (w,), ensemble.norm_weight[j], ensemble.norm_bias[j], eps=1e-5))
     for weight, bias in zip(ensemble.weights, ensemble.biases, strict=True):
-        x = F.elu(x @ weight[j] + bias[j, 0])
+        x = F.elu(x @ weight[j] + bias[j])
     return (x @ ensemble.last_weight[j] + ensemble.last_bias[j, 0]).squeeze(-1)
 
 

@@ -1,0 +1,128 @@
+/* The element-wise work between matrix products, in one pass over memory each.
+   bf16 arrays are uint16_t; arithmetic is float. NaN goes through. */
+#include <stdint.h>
+#include <string.h>
+#include <math.h>
+
+static inline float from_bits(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
+static inline uint32_t to_bits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
+
+typedef uint16_t bf16;
+static inline float load_bf16(bf16 v) { return from_bits((uint32_t)v << 16); }
+static inline bf16 store_bf16(float f) { /* to nearest, ties to even */
+    uint32_t u = to_bits(f);
+    return (bf16)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+}
+typedef float f32;
+static inline float load_f32(f32 v) { return v; }
+static inline f32 store_f32(float f) { return f; }
+
+/* not a constant, or compilers make a branch of the clamp and give up vector instructions */
+float smbrl_lowest = -87.0f;
+static inline float clamped(float x, float lowest) { return x < lowest ? lowest : x; }
+
+/* e^x for -87 <= x <= 0, relative error about 1e-7 */
+static inline float exp_negative(float x) {
+    float n = x * 1.44269504f - 0.5f;
+    int32_t k = (int32_t)n; /* towards zero, so that n - 0.5 rounds to nearest for negative x */
+    float r = x - (float)k * 0.693359375f;
+    r = r + (float)k * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    return p * from_bits((uint32_t)(k + 127) << 23);
+}
+/* no branches below, so that compilers use vector instructions */
+static inline float elu(float x, float lowest) {
+    float up = x > 0.0f ? x : 0.0f, down = clamped(x > 0.0f ? 0.0f : x, lowest);
+    float small = down + 0.5f * down * down; /* e^x - 1 cancels near 0 */
+    float big = exp_negative(down) - 1.0f;
+    float far = down < -1e-3f ? 1.0f : 0.0f;
+    return up + far * big + (1.0f - far) * small;
+}
+static inline float tanh_(float x, float lowest) {
+    float t = exp_negative(clamped(-2.0f * fabsf(x), lowest));
+    return copysignf((1.0f - t) / (1.0f + t), x);
+}
+
+#define KERNELS(T)                                                                                                    \
+    /* x (groups, rows, columns) <- ELU(x + bias), bias (groups, columns) */                                          \
+    void bias_elu_##T(T *restrict x, const float *restrict bias, int64_t groups, int64_t rows, int64_t columns) {     \
+        float lowest = smbrl_lowest;                                                                                  \
+        for (int64_t h = 0; h < groups; h++, bias += columns)                                                         \
+            for (int64_t i = 0; i < rows; i++, x += columns)                                                          \
+                for (int64_t j = 0; j < columns; j++) x[j] = store_##T(elu(load_##T(x[j]) + bias[j], lowest));        \
+    }                                                                                                                 \
+    /* out <- grad * ELU'(x) from y = ELU(x); bias (groups, columns) <- sum over rows of out */                       \
+    void elu_backward_##T(const T *restrict grad, const T *restrict y, T *restrict out, float *restrict bias,         \
+                          int64_t groups, int64_t rows, int64_t columns) {                                            \
+        memset(bias, 0, sizeof(float) * groups * columns);                                                            \
+        for (int64_t h = 0; h < groups; h++, bias += columns)                                                         \
+            for (int64_t i = 0; i < rows; i++, grad += columns, y += columns, out += columns)                         \
+                for (int64_t j = 0; j < columns; j++) {                                                               \
+                    float v = load_##T(y[j]), g = load_##T(grad[j]);                                                  \
+                    g = v < 0.0f ? g * (v + 1.0f) : g;                                                                \
+                    bias[j] += g;                                                                                     \
+                    out[j] = store_##T(g);                                                                            \
+                }                                                                                                     \
+    }                                                                                                                 \
+    /* x (rows, heads, width) -> out (heads, rows, width) = tanh(weight * LayerNorm(x) + bias); saves mean, 1 / std */\
+    void norm_tanh_##T(const T *restrict x, const float *restrict weight, const float *restrict bias,                 \
+                       T *restrict out, float *restrict saved, int64_t rows, int64_t heads, int64_t width) {          \
+        float lowest = smbrl_lowest;                                                                                  \
+        for (int64_t i = 0; i < rows; i++)                                                                            \
+            for (int64_t h = 0; h < heads; h++) {                                                                     \
+                const T *restrict in = x + (i * heads + h) * width;                                                   \
+                const float *restrict w = weight + h * width, *restrict b = bias + h * width;                         \
+                T *restrict to = out + (h * rows + i) * width;                                                        \
+                float sum = 0.0f, square = 0.0f;                                                                      \
+                for (int64_t j = 0; j < width; j++) sum += load_##T(in[j]);                                           \
+                float mean = sum / (float)width;                                                                      \
+                for (int64_t j = 0; j < width; j++) { float d = load_##T(in[j]) - mean; square += d * d; }            \
+                float scale = 1.0f / sqrtf(square / (float)width + 1e-5f);                                            \
+                for (int64_t j = 0; j < width; j++)                                                                   \
+                    to[j] = store_##T(tanh_((load_##T(in[j]) - mean) * scale * w[j] + b[j], lowest));                 \
+                saved[2 * (i * heads + h)] = mean;                                                                    \
+                saved[2 * (i * heads + h) + 1] = scale;                                                               \
+            }                                                                                                         \
+    }                                                                                                                 \
+    /* grad, y (heads, rows, width), x (rows, heads, width) -> out like x, gradients of weight and bias */            \
+    void norm_tanh_backward_##T(const T *restrict grad, const T *restrict y, const T *restrict x,                     \
+                                const float *restrict weight, const float *restrict saved, T *restrict out,           \
+                                float *restrict dweight, float *restrict dbias, int64_t rows, int64_t heads,          \
+                                int64_t width) {                                                                      \
+        memset(dweight, 0, sizeof(float) * heads * width);                                                            \
+        memset(dbias, 0, sizeof(float) * heads * width);                                                              \
+        for (int64_t h = 0; h < heads; h++)                                                                           \
+            for (int64_t i = 0; i < rows; i++) {                                                                      \
+                const T *restrict g = grad + (h * rows + i) * width, *restrict v = y + (h * rows + i) * width;        \
+                const T *restrict in = x + (i * heads + h) * width;                                                   \
+                T *restrict to = out + (i * heads + h) * width;                                                       \
+                const float *restrict w = weight + h * width;                                                         \
+                float *restrict dw = dweight + h * width, *restrict db = dbias + h * width;                           \
+                float mean = saved[2 * (i * heads + h)], scale = saved[2 * (i * heads + h) + 1];                      \
+                float a = 0.0f, c = 0.0f;                                                                             \
+                for (int64_t j = 0; j < width; j++) {                                                                 \
+                    float t = load_##T(v[j]), d = load_##T(g[j]) * (1.0f - t * t);                                    \
+                    float hat = (load_##T(in[j]) - mean) * scale;                                                     \
+                    db[j] += d;                                                                                       \
+                    dw[j] += d * hat;                                                                                 \
+                    a += d * w[j];                                                                                    \
+                    c += d * w[j] * hat;                                                                              \
+                }                                                                                                     \
+                a /= (float)width;                                                                                    \
+                c /= (float)width;                                                                                    \
+                for (int64_t j = 0; j < width; j++) {                                                                 \
+                    float t = load_##T(v[j]), d = load_##T(g[j]) * (1.0f - t * t);                                    \
+                    float hat = (load_##T(in[j]) - mean) * scale;                                                     \
+                    to[j] = store_##T(scale * (d * w[j] - a - hat * c));                                              \
+                }                                                                                                     \
+            }                                                                                                         \
+    }
+
+KERNELS(bf16)
+KERNELS(f32)
