@@ -174,6 +174,11 @@ class DecisionReplay:
         size = self._sizes[0]
         return self._rows[self._live(), size : 2 * size]
 
+    @staticmethod
+    def observations_in(state: dict[str, Tensor], observation: int) -> Tensor:
+        """The same from a saved ``state``, for observations of this size."""
+        return state["rows"][:, observation : 2 * observation]
+
     # -- checkpoints -------------------------------------------------------------------------------
     def state(self) -> dict[str, Tensor]:
         """Everything held, oldest first, as tensors on the CPU."""

@@ -231,7 +231,7 @@ class CheckpointStore:
         except OSError as error:
             raise SmbrlError(
                 f"cannot write the checkpoint {path} ({error.strerror}); earlier ones are kept: "
-                "make room, then go on with smbrl resume"
+                "make room (a run that had to stop goes on with smbrl resume)"
             ) from error
         for old in list(self._paths())[self.keep :]:
             shutil.rmtree(old, ignore_errors=True)

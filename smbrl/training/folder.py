@@ -161,8 +161,17 @@ class RunFolder:
         return info
 
     def write_info(self, info: dict[str, Any]) -> None:
-        """Replace run.json."""
-        self.write_text(INFO, json.dumps(info, indent=1) + "\n")
+        """Replace run.json.
+
+        Raises:
+            SmbrlError: it cannot be written.
+        """
+        try:
+            self.write_text(INFO, json.dumps(info, indent=1) + "\n")
+        except OSError as error:
+            raise SmbrlError(
+                f"cannot write {self.path / INFO} ({error.strerror}): make room, or make the folder writable"
+            ) from error
 
     def update(self, **changes: Any) -> None:
         """Change entries of run.json."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from smbrl import config
+from smbrl.data.replay import DecisionReplay
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Agent, Task
 from smbrl.training import online
@@ -64,7 +65,7 @@ def load_run(run: Path | str | RunFolder, device: str | None = None) -> LoadedRu
         agent.start_online()
     load_agent_state(agent, state, learning=False)
     if checkpoint.phase == online.PHASE:
-        observations = state["replay"]["rows"][:, size : 2 * size]
+        observations = DecisionReplay.observations_in(state["replay"], size)
     return LoadedRun(experiment, experiment.task, agent, folder, checkpoint.phase, checkpoint.step, observations)
 
 

@@ -156,7 +156,7 @@ class OnlineLoop:
             self.best_success = result.success
         until = self.settings.until_success
         self.solved = until is not None and result.success >= until
-        session.folder.update(step=self.step, success=result.success)
+        session.note(step=self.step, success=result.success)
 
     def _log(self, session: Session) -> dict[str, float]:
         means = self.meters.fetch()

@@ -122,14 +122,14 @@ def execute(
             folder.update(state="finished", finished=datetime.now(UTC).isoformat(timespec="seconds"))
         except (InterruptedRunError, KeyboardInterrupt) as error:
             status = "KILLED"
-            folder.update(state="interrupted")
+            session.note(state="interrupted")
             raise InterruptedRunError(f"interrupted; go on with: smbrl resume {_shown(folder)}") from error
         except DivergedError as error:
-            folder.update(state="diverged", error=str(error))
+            session.note(state="diverged", error=str(error))
             last = folder.info()["step"]
             raise SmbrlError(f"{error}; the last good checkpoint is at step {last} of {_shown(folder)}") from error
         except Exception as error:
-            folder.update(state="failed", error=f"{type(error).__name__}: {error}")
+            session.note(state="failed", error=f"{type(error).__name__}: {error}")
             raise
         finally:
             tracker.close(status)
@@ -150,6 +150,8 @@ class _Run:
         checkpoint, session = self.checkpoint, self.session
         session.tracker.rewind(checkpoint.state["position"] if checkpoint else 0)
         self._about()
+        if checkpoint is not None:
+            session.bars.message(f"resuming {checkpoint.phase} at step {checkpoint.step:,}, from {checkpoint.path}")
         if checkpoint is None or checkpoint.phase != online.PHASE:
             if self.agent.pretrains:
                 self._pretrain(checkpoint)
@@ -184,7 +186,7 @@ class _Run:
                     found = store.ensure(experiment.task, seed=seed, workers=usable_cores(), progress=bar.callback)
             else:
                 found = store.ensure(experiment.task, seed=seed)
-        session.folder.update(dataset=found.id, data_hash=found.content_hash)
+        session.note(dataset=found.id, data_hash=found.content_hash)
         session.tracker.tags({"dataset": found.id, "data_hash": found.content_hash})
         return found
 
@@ -209,11 +211,11 @@ class _Run:
                             session.tracker.log(line, step, pretrain.PHASE)
                         session.bars.message(f"pre-training: found in {found.path}")
                         model = found.model
-                        session.folder.update(pretrained=str(found.path))
+                        session.note(pretrained=str(found.path))
                     else:
                         model, lines = self._train(dataset, checkpoint)
                         path = models.keep(key, model, lines, made_by=session.folder.name)
-                        session.folder.update(pretrained=str(path))
+                        session.note(pretrained=str(path))
         self.agent.load_pretrained({name: value.to(self.agent.compute.device) for name, value in model.items()})
 
     def _train(self, dataset: store.Dataset, checkpoint: Checkpoint | None) -> tuple[dict[str, Any], Lines]:

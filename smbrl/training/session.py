@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,12 +12,15 @@ from typing import Any
 
 from torch import nn
 
+from smbrl.errors import SmbrlError
 from smbrl.tracking.progress import Phase, ProgressBars
 from smbrl.tracking.tracker import Tracker
 from smbrl.training.folder import RunFolder
 from smbrl.training.guard import Guard
 from smbrl.training.seeding import globals_state
 from smbrl.training.settings import Checkpoints
+
+logger = logging.getLogger("smbrl.training")
 
 
 class InterruptedRunError(Exception):
@@ -88,13 +92,13 @@ class Session:
         self.seconds = dict(seconds or {})
         self._saved_at = time.monotonic()
         self._saved_step = 0
-        self._saves = 0
+        self._warned = False
 
     # -- time --------------------------------------------------------------------------------------
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Count the time inside to a phase, and say in run.json that it is going on."""
-        self.folder.update(phase=name)
+        self.note(phase=name)
         self.tracker.tags({"phase": name})
         before, began = self.seconds.get(name, 0.0), time.monotonic()
         self._ticking = (name, before, began)
@@ -131,6 +135,7 @@ class Session:
 
         Raises:
             InterruptedRunError: after saving.
+            SmbrlError: that was asked for, but the disk does not take the checkpoint.
             DivergedError: there is nothing good to save.
         """
         every = self.settings.every_steps
@@ -139,7 +144,13 @@ class Session:
             or time.monotonic() - self._saved_at >= self.settings.every_seconds
             or (every and step // every > self._saved_step // every)
         ):
-            self.save(phase, step, agent, guard, state())
+            try:
+                self.save(phase, step, agent, guard, state())
+            except SmbrlError as error:
+                if self.interrupt.asked:
+                    raise
+                logger.warning(str(error))  # the disk may have room again next time
+                self.began(step)
         if self.interrupt.asked:
             raise InterruptedRunError
 
@@ -154,5 +165,14 @@ class Session:
             "seconds": self.seconds,
         }
         self.store.save(whole, phase=phase, step=step)
-        self.folder.update(step=step, seconds=self.seconds)
+        self.note(step=step, seconds=self.seconds)
         self.began(step)
+
+    def note(self, **changes: Any) -> None:
+        """Change entries of run.json that nothing depends on; a full disk is a warning."""
+        try:
+            self.folder.update(**changes)
+        except SmbrlError as error:
+            if not self._warned:
+                self._warned = True
+                logger.warning(str(error))

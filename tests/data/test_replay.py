@@ -124,6 +124,7 @@ def test_the_oldest_episodes_leave_and_windows_cross_the_ring_s_seam() -> None:
     starts = set(values(buffer.sample(500, 2, generator()).obs[:, 0, 0]))
     assert starts == {*range(200, 204), *range(300, 305)}
     assert values(buffer.observations()) == [200, 201, 202, 203, 300, 301, 302, 303, 304]
+    assert torch.equal(DecisionReplay.observations_in(buffer.state(), 1), buffer.observations())
 
 
 def test_a_restored_replay_draws_what_the_original_draws() -> None:

@@ -113,9 +113,9 @@ def empty(name: str) -> Callable[[Path], None]:
     [truncate, other_step, *(harm(name) for harm in (flip, remove, empty) for name in (TENSORS, STATE, MANIFEST))],
 )
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(
-    damage: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    damage: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    logging.getLogger("smbrl").propagate = True
+    monkeypatch.setattr(logging.getLogger("smbrl"), "propagate", True)
     store = CheckpointStore(tmp_path, keep=3)
     store.save(state(1), phase="online", step=1)
     damage(store.save(state(2), phase="online", step=2))

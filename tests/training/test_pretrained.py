@@ -93,9 +93,14 @@ def test_what_comes_later_does_not(other: dict[str, Any], experiment: Make, star
 
 
 def test_a_damaged_model_is_made_anew(
-    experiment: Make, start: Start, trained: list[int], metrics: Metrics, caplog: pytest.LogCaptureFixture
+    experiment: Make,
+    start: Start,
+    trained: list[int],
+    metrics: Metrics,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    logging.getLogger("smbrl").propagate = True
+    monkeypatch.setattr(logging.getLogger("smbrl"), "propagate", True)
     first = start(experiment(), "one")
     assert first.pretrained is not None
     path = Path(first.pretrained) / "tensors.safetensors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from smbrl.errors import SmbrlError
+from smbrl.training import checkpoint
 from smbrl.training.experiment import Experiment
 from smbrl.training.run import Summary
 
@@ -142,3 +144,29 @@ def test_two_processes_never_work_on_one_run(experiment: Make, start: Start, res
     folder = begin(tmp_path / "runs" / "run", made, "# none\n")
     with folder.locked(), pytest.raises(SmbrlError, match="another process"):
         execute(made, folder)
+
+
+def test_a_full_disk_costs_checkpoints_but_not_the_run(
+    experiment: Make,
+    start: Start,
+    metrics: Metrics,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    start(experiment(), "roomy")
+    monkeypatch.setenv("SMBRL_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(logging.getLogger("smbrl"), "propagate", True)
+    original, saves = checkpoint.write, 0
+
+    def write(path: Path, state: dict[str, Any], **about: Any) -> None:
+        nonlocal saves
+        saves += about.get("phase") == "online"
+        if 3 < saves < 9 and about.get("phase") == "online":
+            raise OSError(28, "No space left on device")
+        original(path, state, **about)
+
+    monkeypatch.setattr(checkpoint, "write", write)
+    start(experiment({"Checkpoints.every_steps": 50}), "full")
+    assert caplog.text.count("cannot write the checkpoint") == 5
+    assert metrics("full") == metrics("roomy")
