@@ -137,7 +137,7 @@ class OnlineLoop:
 
     def _remember(self, episode: Episode) -> None:
         obs, decision, reward = episode.arrays()
-        self.replay.add_episode(obs, decision, reward, episode.terminated)
+        self.replay.add_episode(obs, decision, reward, episode.terminated or self.settings.timeouts_terminate)
         self.episodes += 1
         self.successes += episode.success
         if episode.success and self.first_success is None:

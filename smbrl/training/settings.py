@@ -69,6 +69,8 @@ class Online:
         batch: replay windows per update.
         capacity: decisions that the replay holds; the oldest episodes leave.
         rewarded_share: share of a batch's windows from episodes with a positive return; 0 is uniform replay.
+        timeouts_terminate: remember an episode whose time ran out as one that ended, which no later value follows (the
+            released SkiMo does; it teaches the critic that waiting ends the world).
         log_every: env steps between two log lines.
         until_success: end the phase as soon as a periodic evaluation reaches this success rate; None never does.
     """
@@ -84,6 +86,7 @@ class Online:
     batch: int = 128
     capacity: int = 1_000_000
     rewarded_share: float = 0.0
+    timeouts_terminate: bool = False
     log_every: int = 5_000
     until_success: float | None = None
 

@@ -13,7 +13,8 @@ import pytest
 from smbrl.errors import SmbrlError
 from smbrl.training import checkpoint
 from smbrl.training.experiment import Experiment
-from smbrl.training.run import Summary
+from smbrl.training.folder import RunFolder
+from smbrl.training.run import Summary, begin, execute
 
 Make = Callable[..., Experiment]
 Start = Callable[..., Summary]
@@ -138,8 +139,6 @@ def test_a_finished_run_is_not_run_again(experiment: Make, start: Start, resume:
 
 
 def test_two_processes_never_work_on_one_run(experiment: Make, start: Start, resume: Start, tmp_path: Path) -> None:
-    from smbrl.training.run import begin, execute
-
     made = experiment()
     folder = begin(tmp_path / "runs" / "run", made, "# none\n")
     with folder.locked(), pytest.raises(SmbrlError, match="another process"):
@@ -170,3 +169,18 @@ def test_a_full_disk_costs_checkpoints_but_not_the_run(
     start(experiment({"Checkpoints.every_steps": 50}), "full")
     assert caplog.text.count("cannot write the checkpoint") == 5
     assert metrics("full") == metrics("roomy")
+
+
+@pytest.mark.parametrize("terminate", [False, True])
+def test_a_time_out_is_remembered_as_an_end_only_where_that_is_asked_for(
+    terminate: bool, experiment: Make, start: Start, tmp_path: Path
+) -> None:
+    start(experiment({"Online.timeouts_terminate": terminate, "Online.warmup_steps": 10_000}))
+    latest = RunFolder(tmp_path / "runs" / "run").checkpoints().latest()
+    assert latest is not None
+    replay = latest.state["phase"]["replay"]
+    last = replay["lengths"].cumsum(0) - 1
+    ended = replay["rows"][last, 7].bool()  # next obs (2), obs (2), decision (2), reward, end, bound
+    assert bool((~replay["rewarded"]).any())
+    assert bool(ended[~replay["rewarded"]].all()) == terminate
+    assert bool(ended[replay["rewarded"]].all())
