@@ -97,7 +97,7 @@ class LatentMPC(LatentViews, Agent):
         reward_weight: float = 0.25,
         value_weight: float = 0.1,
         encoded_weight: float = 1.0,
-        actor_states: ActorStates = "imagined",
+        actor_states: ActorStates = "encoded",
         target_lambda: float = 0.0,
         lower_bound: bool = False,
         lowest_return: float | None = None,
