@@ -16,6 +16,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -67,8 +68,13 @@ def usable(x: Tensor) -> bool:
 
 def call(name: str, dtype: torch.dtype, *arguments: Tensor | int) -> None:
     """Run a kernel on contiguous tensors."""
-    function = getattr(library()[0], f"{name}_{TYPES[dtype]}")
-    function(*[x.data_ptr() if isinstance(x, Tensor) else x for x in arguments])
+    _function(name, dtype)(*[x if isinstance(x, int) else x.data_ptr() for x in arguments])
+
+
+@functools.cache
+def _function(name: str, dtype: torch.dtype) -> Callable[..., None]:
+    function: Callable[..., None] = getattr(library()[0], f"{name}_{TYPES[dtype]}")
+    return function
 
 
 def _cache() -> Path:

@@ -30,11 +30,15 @@ def joined(inputs: Sequence[Tensor], weight: Tensor, bias: Tensor) -> tuple[Tens
         as float32, and the leading dims of the result.
     """
     weight = network_weight(weight)
+    lead = inputs[0].shape[:-1]
+    if all(x.shape[:-1] == lead for x in inputs):
+        rows = [x.reshape(-1, x.shape[-1]).to(weight.dtype) for x in inputs]
+        return _cat(rows), weight, bias.unsqueeze(0), lead
     lead = torch.broadcast_shapes(*[x.shape[:-1] for x in inputs])
     short = [bool(lead) and lead[-1] > 1 and x.shape[:-1] == (*lead[:-1], 1) for x in inputs]
     inputs = [x if s else x.expand(*lead, x.shape[-1]) for x, s in zip(inputs, short, strict=True)]
     rows = [x.reshape(-1, x.shape[-1]).to(weight.dtype) for x in inputs]
-    if not any(short) or all(short):
+    if not any(short):
         return _cat(rows), weight, bias.unsqueeze(0), lead
     parts = torch.split(weight, [x.shape[-1] for x in inputs], dim=1)
     once = F.linear(_cat([x for x, s in zip(rows, short, strict=True) if s]), _cat(_pick(parts, short, True)))
@@ -53,6 +57,8 @@ def _cat(tensors: Sequence[Tensor]) -> Tensor:
 def linear_elu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """ELU(x @ weight.T + bias): ``x (n, k), weight (out, k)``; ``bias (groups, out)``, each for n / groups rows."""
     if kernels.usable(x):
+        if not torch.is_grad_enabled():
+            return _bias_elu(F.linear(x, weight), bias)
         return _LinearELU.apply(x, weight, bias, True)  # type: ignore[no-any-return, no-untyped-call]
     if len(bias) == 1:
         return F.elu(F.linear(x, weight, bias[0].to(x.dtype)), inplace=True)
@@ -63,6 +69,8 @@ def linear_elu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def batched_linear_elu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """ELU(x[m] @ weight[m] + bias[m]) for every m: ``x (M, n, k), weight (M, k, out), bias (M, out)``."""
     if kernels.usable(x):
+        if not torch.is_grad_enabled():
+            return _bias_elu(torch.bmm(x, weight), bias)
         return _LinearELU.apply(x, weight, bias, False)  # type: ignore[no-any-return, no-untyped-call]
     return F.elu(torch.baddbmm(bias.unsqueeze(1).to(x.dtype), x, weight), inplace=True)
 
@@ -70,9 +78,23 @@ def batched_linear_elu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def norm_tanh(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """tanh(weight * LayerNorm(x) + bias), heads first: ``x (n, M, width)``, others ``(M, width) -> (M, n, width)``."""
     if kernels.usable(x):
+        if not torch.is_grad_enabled():
+            return _norm_tanh(x.contiguous(), weight.contiguous(), bias.contiguous())[0]
         return _NormTanh.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
     normed = F.layer_norm(x, x.shape[-1:])
     return torch.tanh(torch.addcmul(bias.to(x.dtype), normed, weight.to(x.dtype))).transpose(0, 1).contiguous()
+
+
+def _bias_elu(y: Tensor, bias: Tensor) -> Tensor:
+    kernels.call("bias_elu", y.dtype, y, bias.contiguous(), len(bias), y.numel() // bias.numel(), bias.shape[1])
+    return y
+
+
+def _norm_tanh(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    rows, heads, width = x.shape
+    y, saved = x.new_empty(heads, rows, width), torch.empty(rows, heads, 2)
+    kernels.call("norm_tanh", x.dtype, x, weight, bias, y, saved, rows, heads, width)
+    return y, saved
 
 
 class _LinearELU(torch.autograd.Function):
@@ -80,11 +102,9 @@ class _LinearELU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, transposed: bool) -> Tensor:
-        y = torch.matmul(x, weight.mT if transposed else weight)
-        shape = (len(bias), y.numel() // bias.numel(), bias.shape[1])
-        kernels.call("bias_elu", y.dtype, y, bias.detach().contiguous(), *shape)
+        y = _bias_elu(torch.matmul(x, weight.mT if transposed else weight), bias.detach())
         ctx.save_for_backward(x, weight, y)
-        ctx.shape, ctx.transposed = shape, transposed
+        ctx.shape, ctx.transposed = (len(bias), y.numel() // bias.numel(), bias.shape[1]), transposed
         return y
 
     @staticmethod
@@ -105,10 +125,8 @@ class _LinearELU(torch.autograd.Function):
 class _NormTanh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        rows, heads, width = x.shape
-        x, weight, bias = x.contiguous(), weight.detach().contiguous(), bias.detach().contiguous()
-        y, saved = x.new_empty(heads, rows, width), torch.empty(rows, heads, 2)
-        kernels.call("norm_tanh", x.dtype, x, weight, bias, y, saved, rows, heads, width)
+        x, weight = x.contiguous(), weight.detach().contiguous()
+        y, saved = _norm_tanh(x, weight, bias.detach().contiguous())
         ctx.save_for_backward(x, weight, y, saved)
         return y
 
