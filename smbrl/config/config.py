@@ -12,6 +12,7 @@ import gin.config
 
 from smbrl.config.check import Checked
 from smbrl.config.names import Names
+from smbrl.config.parse import Macro
 from smbrl.config.resolve import Key
 from smbrl.config.types import Constant, Resolved
 from smbrl.errors import SmbrlError
@@ -48,7 +49,7 @@ class Config:
         self._checked = checked
         self._names = names
         self.not_used = [
-            (entry.binding.name, literal(entry.value) or "...", entry.place, reason)
+            (entry.binding.name, literal(entry.value) or "...", entry.place, _short(reason, entry.binding.name))
             for entry, reason in checked.not_used
         ]
 
@@ -161,8 +162,8 @@ def literal(value: Any, *, complete_names: bool = False) -> str | None:
             reference = value.reference
             call = "()" if reference.evaluate else ""
             return "@" + "/".join([*reference.scope, value.target.selector]) + call
-        case Resolved() | Constant():
-            return repr(value)
+        case Resolved() | Constant() | Macro():
+            return str(value)
         case dict():
             pairs = [
                 (literal(k, complete_names=complete_names), literal(v, complete_names=complete_names))
@@ -190,3 +191,8 @@ def literal(value: Any, *, complete_names: bool = False) -> str | None:
 def plain_message(error: BaseException) -> str:
     """An exception's message without what gin adds to it."""
     return _CALL_NOTE.split(str(error))[0].strip()
+
+
+def _short(reason: str, name: str) -> str:
+    """Why a binding is not used, where its name is shown beside it."""
+    return reason.removeprefix(f"{name} has no effect, ")
