@@ -16,7 +16,7 @@ def one_head(ensemble, j, x):
     x = torch.tanh(F.layer_norm(x, (w,), ensemble.norm_weight[j], ensemble.norm_bias[j], eps=1e-5))
     for weight, bias in zip(ensemble.weights, ensemble.biases, strict=True):
         x = F.elu(x @ weight[j] + bias[j])
-    return (x @ ensemble.last_weight[j] + ensemble.last_bias[j, 0]).squeeze(-1)
+    return (x @ ensemble.last_weight[j] + ensemble.last_bias[j]).squeeze(-1)
 
 
 @pytest.fixture
