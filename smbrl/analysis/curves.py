@@ -16,21 +16,22 @@ Floats = NDArray[np.float64]
 
 
 def ema(values: Sequence[float] | Floats, weight: float, anchor: int = 10) -> Floats:
-    """Exponential moving average that starts from the mean of the first ``anchor`` values.
+    """Exponential moving average, s_t = w s_(t-1) + (1 - w) x_t.
 
-    With weight 0.99 and anchor 10 this is how the paper's curves were smoothed: s_t = w s_(t-1) + (1 - w) x_t.
+    With weight 0.99 and anchor 10 this is how the paper's curves were smoothed. Such an anchor looks ahead: a short
+    curve that ends high also begins high. Without one, s_t is the weighted mean of what came before and nothing else.
 
     Args:
         values: ``(n,)``, logged at even intervals.
         weight: of the past, in [0, 1).
-        anchor: how many values make s_(-1).
+        anchor: the mean of how many first values is s_(-1); 0: divide by the sum of the weights instead.
     """
     values = np.asarray(values, np.float64)
     smooth = np.empty_like(values)
-    state = values[:anchor].mean() if len(values) else 0.0
+    state = values[:anchor].mean() if anchor and len(values) else 0.0
     for index, value in enumerate(values):
         state = weight * state + (1.0 - weight) * value
-        smooth[index] = state
+        smooth[index] = state if anchor else state / (1.0 - weight ** (index + 1))
     return smooth
 
 
@@ -56,7 +57,7 @@ def pooled(curves: Sequence[tuple[Floats, Floats]], bins: int = 100) -> tuple[Fl
     return (edges[full] + edges[full + 1]) / 2, mean, deviation
 
 
-def learning_curve(columns: Columns, path: Path, *, title: str = "", weight: float = 0.9) -> Path | None:
+def learning_curve(columns: Columns, path: Path, *, title: str = "", weight: float = 0.8) -> Path | None:
     """One run: success (or, for tasks that never report one, return) in training and evaluation episodes.
 
     Args:
@@ -71,7 +72,7 @@ def learning_curve(columns: Columns, path: Path, *, title: str = "", weight: flo
     names = _what_to_show(columns)
     if not names:
         return None
-    with figure(4.6 * len(names), 3.6, 1, len(names)) as (made, panels):
+    with figure(5.6 if len(names) == 1 else 4.6 * len(names), 4.0, 1, len(names)) as (made, panels):
         for axes, name in zip(panels, names, strict=True):
             _training(axes, columns, name, weight)
             _evaluations(axes, columns, name)
@@ -92,17 +93,21 @@ def learning_curve(columns: Columns, path: Path, *, title: str = "", weight: flo
             axes.set_xlim(left=0)
             if name == "success":
                 axes.set_ylim(-0.03, 1.03)
-            axes.legend(loc="best")
         panels[0].set_title(title or "Learning curve")
+        handles, labels = panels[0].get_legend_handles_labels()
+        made.legend(handles, labels, loc="outside lower left", ncols=1 if len(names) == 1 else len(labels))
         return save(made, path)
 
 
 def _what_to_show(columns: Columns) -> list[str]:
     has = [n for n in ("success", "return") if f"train/{n}" in columns or f"eval/{n}" in columns]
     success = np.concatenate([columns.values("train/success"), columns.values("eval/success")])
-    if "success" in has and "return" in has and not success.any():
+    if "success" in has and "return" in has:
         returns = np.concatenate([columns.values("train/return"), columns.values("eval/return")])
-        return ["success"] if not returns.any() else ["return"]
+        top = np.abs(returns).max(initial=0.0)
+        if len(returns) == len(success) and np.allclose(returns, top * success):
+            return ["success"]  # a reward for success and nothing else: two panels would show the same
+        return has if success.any() else ["return"]
     return has
 
 
@@ -110,9 +115,9 @@ def _training(axes: object, columns: Columns, name: str, weight: float) -> None:
     steps, values = columns.steps(f"train/{name}"), columns.values(f"train/{name}")
     if not len(steps):
         return
-    axes.plot(steps, values, color=COLOURS[0], alpha=0.25, linewidth=1.0)  # type: ignore[attr-defined]
-    label = f"training episodes (moving average, weight {weight:g})"
-    axes.plot(steps, ema(values, weight), color=COLOURS[0], label=label)  # type: ignore[attr-defined]
+    axes.plot(steps, values, ".", color=COLOURS[0], alpha=0.35, markersize=4)  # type: ignore[attr-defined]
+    label = f"training episodes (moving average over log lines, weight {weight:g})"
+    axes.plot(steps, ema(values, weight, 0), color=COLOURS[0], label=label)  # type: ignore[attr-defined]
 
 
 def _evaluations(axes: object, columns: Columns, name: str) -> None:

@@ -10,17 +10,19 @@ from smbrl.analysis.style import LARGEST, figure, save, short
 from smbrl.tracking.record import Record, read
 
 
-def columns(path, success=True, steps=60, seed=0):
+def columns(path, success=True, steps=60, seed=0, bonus=0.0):
     record = Record(path, print)
     rng = np.random.default_rng(seed)
     for i in range(1, steps):
         rate = min(1.0, max(0.0, (i - 15) / 30))
         hits = rng.random(5) < rate if success else np.zeros(5)
-        record.append({"train/success": hits.mean(), "train/return": 100 * hits.mean()}, 5000 * i, "online")
+        record.append({"train/success": hits.mean(), "train/return": bonus + 100 * hits.mean()}, 5000 * i, "online")
         if i % 5 == 0:
             ten = rng.random(10) < rate if success else np.zeros(10)
             record.append(
-                {"eval/success": ten.mean(), "eval/return": 100 * ten.mean(), "eval/episodes": 10}, 5000 * i, "eval"
+                {"eval/success": ten.mean(), "eval/return": bonus + 100 * ten.mean(), "eval/episodes": 10},
+                5000 * i,
+                "eval",
             )
     record.flush()
     return read(path)
@@ -42,6 +44,8 @@ def test_smoothing_is_the_papers_by_hand():
     long = [0.0] * 10 + [1.0]
     assert ema(long, 0.99)[-1] == pytest.approx(0.01)
     assert ema([], 0.9).size == 0
+    # without an anchor: 1; (0.9 * 0.1 * 1 + 0.1 * 2) / 0.19; ...
+    np.testing.assert_allclose(ema(values, 0.9, 0), [1.0, 0.29 / 0.19, (0.81 * 0.1 + 0.09 * 2 + 0.1 * 3) / 0.271])
 
 
 def test_seeds_are_pooled_into_bins_with_mean_and_deviation_by_hand():
@@ -64,14 +68,18 @@ def test_wilson_interval_matches_published_values():
         wilson(3, 2)
 
 
-def test_a_run_with_successes_gets_both_panels(tmp_path):
-    path = learning_curve(columns(tmp_path / "m.jsonl"), tmp_path / "plots" / "curve.png", title="SkiMo on Maze")
-    check(path, 1104, 432)
+def test_a_run_with_rewards_besides_success_gets_both_panels(tmp_path):
+    path = learning_curve(columns(tmp_path / "m.jsonl", bonus=5.0), tmp_path / "plots" / "curve.png", title="SkiMo")
+    check(path, 1104, 480)
+
+
+def test_a_run_whose_return_is_its_success_gets_one_panel(tmp_path):
+    check(learning_curve(columns(tmp_path / "m.jsonl"), tmp_path / "curve.png"), 672, 480)
 
 
 def test_a_run_without_any_success_gets_one_panel(tmp_path):
     path = learning_curve(columns(tmp_path / "m.jsonl", success=False), tmp_path / "curve.png")
-    check(path, 552, 432)
+    check(path, 672, 480)
 
 
 def test_a_run_that_has_not_begun_gets_none(tmp_path):
