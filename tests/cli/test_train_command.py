@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from smbrl_cli import main
+
+from smbrl.training.folder import RunFolder
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -92,6 +95,17 @@ def test_resuming_a_finished_run_says_what_came_out(trained: Path, run: Run) -> 
     assert code == 0
     assert "env steps" in out
     assert (trained / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_is_read_back_as_it_was_trained(trained: Path) -> None:
+    from smbrl.training.load import load_run
+
+    loaded, latest = load_run("first"), RunFolder(trained).checkpoints().latest()
+    assert latest is not None
+    assert (loaded.phase, loaded.step, loaded.experiment.seed) == ("online", latest.step, 7)
+    saved = latest.state["phase"]["agent"]
+    assert all(torch.equal(value, saved[name]) for name, value in loaded.agent.state_dict().items())
+    assert len(loaded.replay_observations) == len(latest.state["phase"]["replay"]["rows"])
 
 
 def test_runs_are_listed(trained: Path, run: Run) -> None:

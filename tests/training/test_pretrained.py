@@ -83,7 +83,12 @@ def test_whatever_matters_makes_another_model(
 
 @pytest.mark.parametrize(
     "other",
-    [{"bindings": {"Online.steps": 300}}, {"bindings": {"Checkpoints.keep": 1}}, {"seed": 3}, {"threads": 2}],
+    [
+        {"bindings": {"Online.steps": 300}},
+        {"bindings": {"Checkpoints.keep": 1}},
+        {"seed": 3},
+        {"threads": 2},
+    ],
     ids=str,
 )
 def test_what_comes_later_does_not(other: dict[str, Any], experiment: Make, start: Start, trained: list[int]) -> None:

@@ -80,10 +80,9 @@ def test_evaluation_changes_no_number_of_the_training(experiment: Make, start: S
     assert training == metrics("none")
 
 
-def test_validation_teaches_nothing(experiment: Make, start: Start, metrics: Metrics, tmp_path: Path) -> None:
-    start(experiment(), "some")
-    start(experiment({"Pretraining.validate_every": 1}), "often")
-    start(experiment({"Pretraining.validate_every": 0}), "never")
+def test_validation_teaches_nothing(experiment: Make, start: Start, metrics: Metrics) -> None:
+    for name, every in (("some", 10), ("often", 1), ("never", 0)):
+        start(experiment({"Pretraining.validate_every": every, "Pretraining.reuse": False}), name)
 
     def losses(name: str) -> list[Any]:
         return [line["pretrain/loss"] for _, _, line in metrics(name) if "pretrain/loss" in line]
