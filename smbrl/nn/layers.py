@@ -34,7 +34,7 @@ def joined(inputs: Sequence[Tensor], weight: Tensor, bias: Tensor) -> tuple[Tens
     if all(x.shape[:-1] == lead for x in inputs):
         rows = [x.reshape(-1, x.shape[-1]).to(weight.dtype) for x in inputs]
         return _cat(rows), weight, bias.unsqueeze(0), lead
-    lead = torch.broadcast_shapes(*[x.shape[:-1] for x in inputs])
+    lead = torch.broadcast_shapes(*[x.shape[:-1] for x in inputs])  # type: ignore[no-untyped-call]
     short = [bool(lead) and lead[-1] > 1 and x.shape[:-1] == (*lead[:-1], 1) for x in inputs]
     inputs = [x if s else x.expand(*lead, x.shape[-1]) for x, s in zip(inputs, short, strict=True)]
     rows = [x.reshape(-1, x.shape[-1]).to(weight.dtype) for x in inputs]
@@ -108,7 +108,7 @@ class _LinearELU(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor, None]:
         x, weight, y = ctx.saved_tensors
         inner = torch.empty_like(y)
@@ -131,7 +131,7 @@ class _NormTanh(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight, y, saved = ctx.saved_tensors
         out, dweight, dbias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
