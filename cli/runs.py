@@ -35,14 +35,17 @@ def command(
     if not rows:
         typer.echo(f"no runs in {root}: start one with smbrl train --gin skimo_maze")
         return
-    table = Table("run", "config", "seed", "state", "step", "success", "started", box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for title in ("run", "config", "seed", "state", "step", "success", "started"):
+        table.add_column(title, no_wrap=True)
     for entry in rows:
         success = "" if entry["success"] is None else f"{entry['success']:.2f}"
         step = f"{entry['step']:,}" + (f" / {entry['steps']:,}" if entry["phase"] == "online" else "")
         state = entry["state"] if entry["state"] != "running" else f"running: {entry['phase']}"
         when = entry["created"].replace("T", " ")[:16]
         table.add_row(entry["name"], entry["config"], str(entry["seed"]), state, step, success, when)
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)  # a file or a pipe has no width to keep to
 
 
 def row(run: RunFolder) -> dict[str, Any]:
