@@ -36,7 +36,7 @@ COMMANDS = {
     "Run": ("train", "resume", "eval", "predict", "record", "compare", "runs"),
     "Data": ("data",),
     "Configuration": ("config", "list", "describe"),
-    "Machine": ("doctor",),
+    "Machine": ("doctor", "bench"),
 }
 """Command modules by the panel that ``smbrl --help`` shows them in."""
 
