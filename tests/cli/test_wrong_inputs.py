@@ -38,7 +38,7 @@ def sections() -> list[tuple[str, list[str]]]:
 
 
 def execute(command: str) -> str:
-    """What a command writes to stderr; ``printf``, ``mkdir``, ``rm`` and ``python -c`` are understood, everything else is smbrl."""
+    """What a command writes to stderr; ``printf``, ``mkdir``, ``rm`` and ``python -c`` are understood, else smbrl."""
     words = shlex.split(command)
     match words[0]:
         case "printf":
