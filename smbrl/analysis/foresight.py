@@ -11,6 +11,7 @@ from typing import cast
 from smbrl.analysis.flat import flat_twin, train_flat
 from smbrl.analysis.imagines import INFERS, Infers, can, missing
 from smbrl.analysis.prediction import Prediction, as_json, error_curves, held_out, predict, trajectory_pictures
+from smbrl.analysis.report import Subject
 from smbrl.data import store
 from smbrl.data.episodes import EpisodeStore
 from smbrl.errors import SmbrlError
@@ -57,6 +58,7 @@ def foresee(
 ) -> Foresight:
     """Predict held-out trajectories with the run's model and with a flat one trained here on the same data.
 
+    The run's model is the one that pre-training left: online learning goes on changing it, and not its decoder.
     The flat model has the same encoder, dynamics network, decoder, losses and optimiser, the same batch size and (by
     default) the same number of updates; its decisions are env actions. Results go to the run's ``plots``.
 
@@ -72,7 +74,7 @@ def foresee(
         SmbrlError: the agent cannot predict, or the data are not in the store.
     """
     check(steps, trajectories, flat_updates, flat_window)
-    agent, task = run.agent, run.task
+    agent, task = Subject.of(run).pretrained(), run.task
     if not can(agent, *INFERS):
         raise SmbrlError(f"{type(agent).__name__} cannot be asked for predictions: it lacks {missing(agent, *INFERS)}")
     settings, seed = run.experiment.pretraining, run.experiment.pretraining_seed

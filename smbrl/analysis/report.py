@@ -9,18 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from smbrl.analysis import coverage, curves, imagination, prediction, value_map
 from smbrl.analysis.imagines import IMAGINES, INFERS, JUDGES, can
 from smbrl.analysis.judging import PolicyOnly
+from smbrl.analysis.readout import ReadOut
 from smbrl.analysis.rollout import Trace, episode_seed, trace
 from smbrl.data import store
 from smbrl.data.episodes import EpisodeStore
 from smbrl.interfaces import Agent, Task
 from smbrl.tracking.record import read
 from smbrl.tracking.tracker import Tracker
-from smbrl.training import online, pretrain
+from smbrl.training import checkpoint, online, pretrain
 from smbrl.training.experiment import Experiment
 from smbrl.training.folder import RunFolder
 from smbrl.training.load import LoadedRun
@@ -81,6 +83,23 @@ class Subject:
             ]
         finally:
             env.close()
+
+    def seen(self) -> object:
+        """The agent; after online learning with a read-out that does not need its outdated decoder."""
+        if not self.step or not len(self.observations) or not can(self.agent, *IMAGINES, *JUDGES):
+            return self.agent
+        return ReadOut(self.agent, torch.from_numpy(self.observations).to(self.agent.compute.device))
+
+    def pretrained(self) -> Agent:
+        """The agent as pre-training left it, whose decoder fits its model; itself where that is not stored."""
+        path = self.folder.info().get("pretrained")
+        if not self.step or not path or not Path(path).is_dir():
+            return self.agent
+        state, _ = checkpoint.read(Path(path))
+        agent = self.experiment.new_agent(self.experiment.pretraining_seed)
+        device = agent.compute.device
+        agent.load_pretrained({name: value.to(device) for name, value in state["model"].items()})
+        return agent
 
     def held_out(self) -> EpisodeStore | None:
         """The episodes that pre-training only looked at; None where the store lacks the data."""
@@ -149,7 +168,7 @@ def _value(subject: Subject, plots: Path) -> list[Path]:
     visited = subject.observations if len(subject.observations) else None
     device = subject.agent.compute.device
     path = plots / "value.png"
-    return _one(value_map.value_map(subject.task, subject.agent, path, visited=visited, device=device))
+    return _one(value_map.value_map(subject.task, subject.seen(), path, visited=visited, device=device))
 
 
 def _imagination(subject: Subject, plots: Path) -> list[Path]:
@@ -157,7 +176,7 @@ def _imagination(subject: Subject, plots: Path) -> list[Path]:
     if len(subject.task.spec.position) < 2 or not can(subject.agent, *IMAGINES):
         return []
     path = plots / "imagination.png"
-    return _one(imagination.imagination(subject.task, subject.agent, subject.traces(), path, device=device))
+    return _one(imagination.imagination(subject.task, subject.seen(), subject.traces(), path, device=device))
 
 
 def _prediction(subject: Subject, plots: Path) -> list[Path]:
@@ -170,7 +189,7 @@ def _prediction(subject: Subject, plots: Path) -> list[Path]:
     stream = generator(episodes.device, 0, "prediction")
     truth = prediction.held_out(episodes, TRAJECTORIES, steps, stream)
     name = "skill dynamics" if subject.agent.horizon > 1 else "model"
-    found = [prediction.predict(name, subject.agent, subject.task.spec, truth)]  # type: ignore[arg-type]
+    found = [prediction.predict(name, subject.pretrained(), subject.task.spec, truth)]  # type: ignore[arg-type]
     (plots / "prediction.json").write_text(json.dumps(prediction.as_json(found), indent=1) + "\n")
     unit = "" if not subject.task.spec.position else "task units"
     made = [prediction.error_curves(found, plots / "prediction_error.png", unit=unit)]
