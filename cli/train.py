@@ -20,7 +20,8 @@ def command(
         str | None, typer.Option(metavar="PRECISION", help="Of matrix products: auto, float32 or bfloat16.")
     ] = None,
     compile: Annotated[
-        bool | None, typer.Option("--compile/--no-compile", help="Compile updates and planning (default: on CUDA).")
+        bool | None,
+        typer.Option("--compile/--no-compile", help="Compile the networks (minutes at the start; default: off)."),
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Of torch on the CPU; 0 is one per core.")] = None,
     name: Annotated[

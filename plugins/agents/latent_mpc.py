@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import (
     Agent,
+    Compute,
     Dynamics,
     Encoder,
     FastPolicy,
@@ -33,8 +34,9 @@ from smbrl.interfaces import (
     Windows,
 )
 from smbrl.nn.heads import GaussianDecoder, ScalarEnsemble, TanhNormalHead
+from smbrl.nn.mlp import MLP
 from smbrl.nn.optim import Optimiser
-from smbrl.nn.precision import autocast
+from smbrl.nn.precision import autocast, compile_networks
 from smbrl.nn.schedules import cosine
 from smbrl.nn.target import move_towards
 
@@ -156,6 +158,11 @@ class LatentMPC(LatentViews, Agent):
         self._count = 0
         self._fast: FastPolicy | None = None
         self.register_load_state_dict_post_hook(_forget_fast_policy)  # type: ignore[no-untyped-call]
+
+    def prepare(self, compute: Compute) -> None:
+        """See the contract."""
+        super().prepare(compute)
+        compile_networks(self, (MLP, ScalarEnsemble), compute)
 
     # -- acting ------------------------------------------------------------------------------------
     def initial_memory(self, envs: int) -> Tensor:

@@ -35,19 +35,15 @@ def joined(inputs: Sequence[Tensor], weight: Tensor, bias: Tensor) -> tuple[Tens
         rows = [x.reshape(-1, x.shape[-1]).to(weight.dtype) for x in inputs]
         return _cat(rows), weight, bias.unsqueeze(0), lead
     lead = torch.broadcast_shapes(*[x.shape[:-1] for x in inputs])  # type: ignore[no-untyped-call]
-    short = [bool(lead) and lead[-1] > 1 and x.shape[:-1] == (*lead[:-1], 1) for x in inputs]
-    inputs = [x if s else x.expand(*lead, x.shape[-1]) for x, s in zip(inputs, short, strict=True)]
+    short = {i for i, x in enumerate(inputs) if lead[-1] > 1 and x.shape[:-1] == (*lead[:-1], 1)}
+    inputs = [x if i in short else x.expand(*lead, x.shape[-1]) for i, x in enumerate(inputs)]
     rows = [x.reshape(-1, x.shape[-1]).to(weight.dtype) for x in inputs]
-    if not any(short):
+    if not short:
         return _cat(rows), weight, bias.unsqueeze(0), lead
     parts = torch.split(weight, [x.shape[-1] for x in inputs], dim=1)
-    once = F.linear(_cat([x for x, s in zip(rows, short, strict=True) if s]), _cat(_pick(parts, short, True)))
-    many = _cat([x for x, s in zip(rows, short, strict=True) if not s])
-    return many, _cat(_pick(parts, short, False)), once.float() + bias, lead
-
-
-def _pick(parts: Sequence[Tensor], short: Sequence[bool], which: bool) -> list[Tensor]:
-    return [part for part, s in zip(parts, short, strict=True) if s == which]
+    long = [i for i in range(len(inputs)) if i not in short]
+    once = F.linear(_cat([rows[i] for i in sorted(short)]), _cat([parts[i] for i in sorted(short)]))
+    return _cat([rows[i] for i in long]), _cat([parts[i] for i in long]), once.float() + bias, lead
 
 
 def _cat(tensors: Sequence[Tensor]) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, TypeVar, cast
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Compute
@@ -16,8 +16,6 @@ from smbrl.interfaces import Compute
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Switch = Literal["auto", "on", "off"]
-
-F = TypeVar("F", bound=Callable[..., object])
 
 
 def resolve(device: str = "auto", precision: str = "auto", compile: str = "auto") -> Compute:
@@ -27,7 +25,8 @@ def resolve(device: str = "auto", precision: str = "auto", compile: str = "auto"
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
         precision: of matrix products inside networks: float32, bfloat16 or auto (bfloat16 where the device
             multiplies it natively). Weights, losses, targets and distributions are float32 always.
-        compile: on, off or auto (on for CUDA, off on a CPU where it does not pay for its compile time).
+        compile: on or off; auto is off: on a CPU compiling takes minutes and gains little over the kernels of
+            ``smbrl.nn.kernels``, and on CUDA nobody has measured it yet.
 
     Raises:
         SmbrlError: a wish this machine cannot fulfil.
@@ -50,7 +49,7 @@ def resolve(device: str = "auto", precision: str = "auto", compile: str = "auto"
         raise SmbrlError(f"compile is {compile!r}; known are auto, on and off")
     fast = multiplies_bfloat16(place)
     dtype = torch.bfloat16 if precision == "bfloat16" or (precision == "auto" and fast) else torch.float32
-    return Compute(place, dtype, place.type == "cuda" if compile == "auto" else compile == "on")
+    return Compute(place, dtype, compile == "on")
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
@@ -97,6 +96,17 @@ def network_weight(weight: Tensor) -> Tensor:
     return _casts.kept[key]
 
 
-def compiled(function: F, compute: Compute) -> F:
-    """The function, compiled where this run compiles."""
-    return cast(F, torch.compile(function, dynamic=False)) if compute.compile else function
+def compile_networks(module: nn.Module, kinds: tuple[type[nn.Module], ...], compute: Compute) -> None:
+    """Compile the forward of every network of these kinds inside a module, in place, where this run compiles.
+
+    Whole networks, not single layers, so that what lies between two matrix products is fused into them; not
+    whole updates, so that random numbers come from the run's generator as they do in eager mode.
+    """
+    if not compute.compile:
+        return
+    # many networks share one class, and acting, planning and learning each have shapes of their own
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 128)
+    torch._dynamo.config.accumulated_recompile_limit = max(torch._dynamo.config.accumulated_recompile_limit, 1024)
+    for network in module.modules():
+        if isinstance(network, kinds):
+            network.compile(dynamic=False)

@@ -24,7 +24,7 @@ class Experiment:
         device: auto (CUDA where there is one), cpu, cuda or cuda:N.
         precision: of matrix products in networks: auto (bfloat16 where the device multiplies it natively),
             float32 or bfloat16.
-        compile: whether updates and planning are compiled: auto (on CUDA), on or off.
+        compile: whether networks are compiled: on or off; auto is off.
         threads: of torch on the CPU; 0 takes every core. One is the default because the small networks of these
             methods gain nothing from more, and runs side by side gain everything.
 
