@@ -175,8 +175,11 @@ def _imagination(subject: Subject, plots: Path) -> list[Path]:
     device = subject.agent.compute.device
     if len(subject.task.spec.position) < 2 or not can(subject.agent, *IMAGINES):
         return []
+    reader = subject.seen()
+    # the decoder has not followed the encoder through online learning, and the picture must say what it shows
+    title = "Imagined (the nearest state seen in training) and real, open loop" if reader is not subject.agent else ""
     path = plots / "imagination.png"
-    return _one(imagination.imagination(subject.task, subject.seen(), subject.traces(), path, device=device))
+    return _one(imagination.imagination(subject.task, reader, subject.traces(), path, device=device, title=title))
 
 
 def _prediction(subject: Subject, plots: Path) -> list[Path]:
