@@ -345,6 +345,6 @@ def _described(part: Part) -> dict[str, Any]:
     values = {
         name: value.__name__ if isinstance(value, type) else value
         for name, value in part.settings.items()
-        if isinstance(value, (type, int, float, str, bool, type(None)))
+        if isinstance(value, (type, int, float, str, bool, list, tuple, dict, type(None)))
     }
     return {"part": type(part).__name__, **values}
