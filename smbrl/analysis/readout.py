@@ -44,7 +44,7 @@ class ReadOut:
     def decode(self, state: Tensor) -> Tensor:
         """The seen observation whose state is nearest: ``(..., S) -> (..., O)``."""
         rows = state.float().reshape(-1, state.shape[-1])
-        nearest = torch.cat([torch.cdist(part, self._states).argmin(1) for part in rows.split(CHUNK)])
+        nearest = torch.cat([torch.cdist(part, self._states).argmin(1) for part in rows.split(CHUNK)])  # type: ignore[no-untyped-call]
         return self._observations[nearest].view(*state.shape[:-1], -1)
 
     def state_value(self, obs: Tensor) -> Tensor:
