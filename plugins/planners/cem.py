@@ -77,10 +77,6 @@ class CEM(Planner):
         """Per environment: the horizon of the previous plan (0: there is none) and its mean."""
         return torch.zeros(envs, 1 + self.horizon * decision, device=device)
 
-    def warm(self, step: int) -> dict[str, float]:
-        """The schedules' values."""
-        return {"horizon": float(self.horizon_at(step)), "std_floor": self.floor_at(step)}
-
     def horizon_at(self, step: int) -> int:
         """Decisions looked ahead at this env step."""
         # the epsilon keeps a schedule that has ended from being rounded down

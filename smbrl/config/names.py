@@ -226,6 +226,6 @@ def annotations_of(function: Callable[..., Any], owner: Any) -> dict[str, Any]:
         )
         try:
             resolved.update(typing.get_type_hints(probe, space))
-        except Exception:
+        except Exception:  # as above; the others are still of use
             continue
     return resolved

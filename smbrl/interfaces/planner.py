@@ -72,7 +72,3 @@ class Planner(Part, ABC):
         Returns:
             decision ``(E, Z)`` in [-1, 1], memory.
         """
-
-    def warm(self, step: int) -> dict[str, float]:
-        """The schedules' values at an env step (horizon, std floor, ...), for the log."""
-        return {}

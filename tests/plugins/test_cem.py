@@ -109,7 +109,7 @@ def test_schedules():
     planner = CEM(horizon=10, horizon_steps=1_000_000, floor_steps=1_000_000)
     assert [planner.horizon_at(s) for s in (0, 111_111, 111_112, 999_999, 1_000_000)] == [1, 1, 2, 9, 10]
     assert planner.floor_at(500_000) == pytest.approx(0.255)
-    assert planner.warm(0) == {"horizon": 1.0, "std_floor": 0.5}
+    assert (planner.horizon_at(0), planner.floor_at(0)) == (1, 0.5)
 
 
 def test_previous_plan_is_shifted_only_where_the_horizon_is_the_same():
