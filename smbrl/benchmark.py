@@ -16,6 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from smbrl.interfaces import Agent, SkillWindows, Windows
+from smbrl.nn import networks
 from smbrl.training.experiment import Experiment
 
 RELEASE = {
@@ -199,7 +200,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _flops(call: Callable[[], object]) -> int:
-    with FlopCounterMode(display=False) as counter:
+    with networks.disabled(), FlopCounterMode(display=False) as counter:
         call()
     return int(counter.get_total_flops())
 

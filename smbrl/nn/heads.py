@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smbrl.interfaces import TanhNormal
+from smbrl.nn import networks
 from smbrl.nn.layers import batched_linear_elu, joined, norm_tanh
 from smbrl.nn.mlp import MLP
 from smbrl.nn.precision import network_weight
@@ -90,6 +91,10 @@ class ScalarEnsemble(nn.Module):
 
     def forward(self, *inputs: Tensor, heads: slice = slice(None)) -> Tensor:
         """``(..., input)`` each, leading dims broadcasting -> ``(M, ...)`` float32; ``heads`` picks some."""
+        if networks.usable(inputs):
+            network = networks.network(self, self.first_weight, self.described)
+            if network.fits:
+                return networks.run(network, inputs, heads).squeeze(-1)
         count = len(range(self.heads)[heads])
         x, lead = self.first_layer(inputs, heads)
         x = norm_tanh(x.view(-1, count, self.width), self.norm_weight[heads], self.norm_bias[heads])
@@ -100,6 +105,20 @@ class ScalarEnsemble(nn.Module):
             last = zip(x.float(), self.last_weight[heads, :, 0], self.last_bias[heads], strict=True)
             y = torch.stack([torch.addmv(b, rows, w) for rows, w, b in last])
         return y.view(count, *lead)
+
+    def described(self) -> list[list[networks.Layer]]:
+        """Head by head, for ``networks``."""
+        hidden = list(zip(self.weights, self.biases, strict=True))
+        return [
+            [
+                networks.Layer(
+                    networks.NORM_TANH, self.first_weight, self.first_bias, self.norm_weight, self.norm_bias, head=head
+                ),
+                *(networks.Layer(networks.ELU, w, b, transposed=True, head=head) for w, b in hidden),
+                networks.Layer(networks.SCALAR, self.last_weight, self.last_bias, transposed=True, head=head),
+            ]
+            for head in range(self.heads)
+        ]
 
     def first_layer(self, inputs: Sequence[Tensor], heads: slice) -> tuple[Tensor, torch.Size]:
         """The wide first product ``(rows, M * width)`` and the leading dims of the inputs."""

@@ -1,21 +1,9 @@
-/* The element-wise work between matrix products, in one pass over memory each.
-   bf16 arrays are uint16_t; arithmetic is float. NaN goes through. */
+/* The element-wise work between float32 matrix products, in one pass over memory each. NaN goes through. */
 #include <stdint.h>
 #include <string.h>
 #include <math.h>
 
 static inline float from_bits(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
-static inline uint32_t to_bits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
-
-typedef uint16_t bf16;
-static inline float load_bf16(bf16 v) { return from_bits((uint32_t)v << 16); }
-static inline bf16 store_bf16(float f) { /* to nearest, ties to even */
-    uint32_t u = to_bits(f);
-    return (bf16)((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
-}
-typedef float f32;
-static inline float load_f32(f32 v) { return v; }
-static inline f32 store_f32(float f) { return f; }
 
 /* not a constant, or compilers make a branch of the clamp and give up vector instructions */
 float smbrl_lowest = -87.0f;
@@ -49,80 +37,79 @@ static inline float tanh_(float x, float lowest) {
     return copysignf((1.0f - t) / (1.0f + t), x);
 }
 
-#define KERNELS(T)                                                                                                    \
-    /* x (groups, rows, columns) <- ELU(x + bias), bias (groups, columns) */                                          \
-    void bias_elu_##T(T *restrict x, const float *restrict bias, int64_t groups, int64_t rows, int64_t columns) {     \
-        float lowest = smbrl_lowest;                                                                                  \
-        for (int64_t h = 0; h < groups; h++, bias += columns)                                                         \
-            for (int64_t i = 0; i < rows; i++, x += columns)                                                          \
-                for (int64_t j = 0; j < columns; j++) x[j] = store_##T(elu(load_##T(x[j]) + bias[j], lowest));        \
-    }                                                                                                                 \
-    /* out <- grad * ELU'(x) from y = ELU(x); bias (groups, columns) <- sum over rows of out */                       \
-    void elu_backward_##T(const T *restrict grad, const T *restrict y, T *restrict out, float *restrict bias,         \
-                          int64_t groups, int64_t rows, int64_t columns) {                                            \
-        memset(bias, 0, sizeof(float) * groups * columns);                                                            \
-        for (int64_t h = 0; h < groups; h++, bias += columns)                                                         \
-            for (int64_t i = 0; i < rows; i++, grad += columns, y += columns, out += columns)                         \
-                for (int64_t j = 0; j < columns; j++) {                                                               \
-                    float v = load_##T(y[j]), g = load_##T(grad[j]);                                                  \
-                    g = v < 0.0f ? g * (v + 1.0f) : g;                                                                \
-                    bias[j] += g;                                                                                     \
-                    out[j] = store_##T(g);                                                                            \
-                }                                                                                                     \
-    }                                                                                                                 \
-    /* x (rows, heads, width) -> out (heads, rows, width) = tanh(weight * LayerNorm(x) + bias); saves mean, 1 / std */\
-    void norm_tanh_##T(const T *restrict x, const float *restrict weight, const float *restrict bias,                 \
-                       T *restrict out, float *restrict saved, int64_t rows, int64_t heads, int64_t width) {          \
-        float lowest = smbrl_lowest;                                                                                  \
-        for (int64_t i = 0; i < rows; i++)                                                                            \
-            for (int64_t h = 0; h < heads; h++) {                                                                     \
-                const T *restrict in = x + (i * heads + h) * width;                                                   \
-                const float *restrict w = weight + h * width, *restrict b = bias + h * width;                         \
-                T *restrict to = out + (h * rows + i) * width;                                                        \
-                float sum = 0.0f, square = 0.0f;                                                                      \
-                for (int64_t j = 0; j < width; j++) sum += load_##T(in[j]);                                           \
-                float mean = sum / (float)width;                                                                      \
-                for (int64_t j = 0; j < width; j++) { float d = load_##T(in[j]) - mean; square += d * d; }            \
-                float scale = 1.0f / sqrtf(square / (float)width + 1e-5f);                                            \
-                for (int64_t j = 0; j < width; j++)                                                                   \
-                    to[j] = store_##T(tanh_((load_##T(in[j]) - mean) * scale * w[j] + b[j], lowest));                 \
-                saved[2 * (i * heads + h)] = mean;                                                                    \
-                saved[2 * (i * heads + h) + 1] = scale;                                                               \
-            }                                                                                                         \
-    }                                                                                                                 \
-    /* grad, y (heads, rows, width), x (rows, heads, width) -> out like x, gradients of weight and bias */            \
-    void norm_tanh_backward_##T(const T *restrict grad, const T *restrict y, const T *restrict x,                     \
-                                const float *restrict weight, const float *restrict saved, T *restrict out,           \
-                                float *restrict dweight, float *restrict dbias, int64_t rows, int64_t heads,          \
-                                int64_t width) {                                                                      \
-        memset(dweight, 0, sizeof(float) * heads * width);                                                            \
-        memset(dbias, 0, sizeof(float) * heads * width);                                                              \
-        for (int64_t h = 0; h < heads; h++)                                                                           \
-            for (int64_t i = 0; i < rows; i++) {                                                                      \
-                const T *restrict g = grad + (h * rows + i) * width, *restrict v = y + (h * rows + i) * width;        \
-                const T *restrict in = x + (i * heads + h) * width;                                                   \
-                T *restrict to = out + (i * heads + h) * width;                                                       \
-                const float *restrict w = weight + h * width;                                                         \
-                float *restrict dw = dweight + h * width, *restrict db = dbias + h * width;                           \
-                float mean = saved[2 * (i * heads + h)], scale = saved[2 * (i * heads + h) + 1];                      \
-                float a = 0.0f, c = 0.0f;                                                                             \
-                for (int64_t j = 0; j < width; j++) {                                                                 \
-                    float t = load_##T(v[j]), d = load_##T(g[j]) * (1.0f - t * t);                                    \
-                    float hat = (load_##T(in[j]) - mean) * scale;                                                     \
-                    db[j] += d;                                                                                       \
-                    dw[j] += d * hat;                                                                                 \
-                    a += d * w[j];                                                                                    \
-                    c += d * w[j] * hat;                                                                              \
-                }                                                                                                     \
-                a /= (float)width;                                                                                    \
-                c /= (float)width;                                                                                    \
-                for (int64_t j = 0; j < width; j++) {                                                                 \
-                    float t = load_##T(v[j]), d = load_##T(g[j]) * (1.0f - t * t);                                    \
-                    float hat = (load_##T(in[j]) - mean) * scale;                                                     \
-                    to[j] = store_##T(scale * (d * w[j] - a - hat * c));                                              \
-                }                                                                                                     \
-            }                                                                                                         \
-    }
+/* x (groups, rows, columns) <- ELU(x + bias), bias (groups, columns) */
+void smbrl_bias_elu(float *restrict x, const float *restrict bias, int64_t groups, int64_t rows, int64_t columns) {
+    float lowest = smbrl_lowest;
+    for (int64_t h = 0; h < groups; h++, bias += columns)
+        for (int64_t i = 0; i < rows; i++, x += columns)
+            for (int64_t j = 0; j < columns; j++) x[j] = elu(x[j] + bias[j], lowest);
+}
 
-KERNELS(bf16)
-KERNELS(f32)
+/* out <- grad * ELU'(x) from y = ELU(x); bias (groups, columns) <- sum over rows of out */
+void smbrl_elu_backward(const float *restrict grad, const float *restrict y, float *restrict out, float *restrict bias,
+                      int64_t groups, int64_t rows, int64_t columns) {
+    memset(bias, 0, sizeof(float) * groups * columns);
+    for (int64_t h = 0; h < groups; h++, bias += columns)
+        for (int64_t i = 0; i < rows; i++, grad += columns, y += columns, out += columns)
+            for (int64_t j = 0; j < columns; j++) {
+                float v = y[j], g = grad[j];
+                g = v < 0.0f ? g * (v + 1.0f) : g;
+                bias[j] += g;
+                out[j] = g;
+            }
+}
+
+/* x (rows, heads, width) -> out (heads, rows, width) = tanh(weight * LayerNorm(x) + bias); saves mean, 1 / std */
+void smbrl_norm_tanh(const float *restrict x, const float *restrict weight, const float *restrict bias,
+                   float *restrict out, float *restrict saved, int64_t rows, int64_t heads, int64_t width) {
+    float lowest = smbrl_lowest;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t h = 0; h < heads; h++) {
+            const float *restrict in = x + (i * heads + h) * width;
+            const float *restrict w = weight + h * width, *restrict b = bias + h * width;
+            float *restrict to = out + (h * rows + i) * width;
+            float sum = 0.0f, square = 0.0f;
+            for (int64_t j = 0; j < width; j++) sum += in[j];
+            float mean = sum / (float)width;
+            for (int64_t j = 0; j < width; j++) { float d = in[j] - mean; square += d * d; }
+            float scale = 1.0f / sqrtf(square / (float)width + 1e-5f);
+            for (int64_t j = 0; j < width; j++)
+                to[j] = tanh_((in[j] - mean) * scale * w[j] + b[j], lowest);
+            saved[2 * (i * heads + h)] = mean;
+            saved[2 * (i * heads + h) + 1] = scale;
+        }
+}
+
+/* grad, y (heads, rows, width), x (rows, heads, width) -> out like x, gradients of weight and bias */
+void smbrl_norm_tanh_backward(const float *restrict grad, const float *restrict y, const float *restrict x,
+                            const float *restrict weight, const float *restrict saved, float *restrict out,
+                            float *restrict dweight, float *restrict dbias, int64_t rows, int64_t heads,
+                            int64_t width) {
+    memset(dweight, 0, sizeof(float) * heads * width);
+    memset(dbias, 0, sizeof(float) * heads * width);
+    for (int64_t h = 0; h < heads; h++)
+        for (int64_t i = 0; i < rows; i++) {
+            const float *restrict g = grad + (h * rows + i) * width, *restrict v = y + (h * rows + i) * width;
+            const float *restrict in = x + (i * heads + h) * width;
+            float *restrict to = out + (i * heads + h) * width;
+            const float *restrict w = weight + h * width;
+            float *restrict dw = dweight + h * width, *restrict db = dbias + h * width;
+            float mean = saved[2 * (i * heads + h)], scale = saved[2 * (i * heads + h) + 1];
+            float a = 0.0f, c = 0.0f;
+            for (int64_t j = 0; j < width; j++) {
+                float t = v[j], d = g[j] * (1.0f - t * t);
+                float hat = (in[j] - mean) * scale;
+                db[j] += d;
+                dw[j] += d * hat;
+                a += d * w[j];
+                c += d * w[j] * hat;
+            }
+            a /= (float)width;
+            c /= (float)width;
+            for (int64_t j = 0; j < width; j++) {
+                float t = v[j], d = g[j] * (1.0f - t * t);
+                float hat = (in[j] - mean) * scale;
+                to[j] = scale * (d * w[j] - a - hat * c);
+            }
+        }
+}

@@ -82,14 +82,14 @@ def norm_tanh(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _bias_elu(y: Tensor, bias: Tensor) -> Tensor:
-    kernels.call("bias_elu", y.dtype, y, bias.contiguous(), len(bias), y.numel() // bias.numel(), bias.shape[1])
+    kernels.call("smbrl_bias_elu", y, bias.contiguous(), len(bias), y.numel() // bias.numel(), bias.shape[1])
     return y
 
 
 def _norm_tanh(x: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     rows, heads, width = x.shape
     y, saved = x.new_empty(heads, rows, width), torch.empty(rows, heads, 2)
-    kernels.call("norm_tanh", x.dtype, x, weight, bias, y, saved, rows, heads, width)
+    kernels.call("smbrl_norm_tanh", x, weight, bias, y, saved, rows, heads, width)
     return y, saved
 
 
@@ -109,7 +109,7 @@ class _LinearELU(torch.autograd.Function):
         x, weight, y = ctx.saved_tensors
         inner = torch.empty_like(y)
         bias = torch.empty(ctx.shape[0], ctx.shape[2])
-        kernels.call("elu_backward", y.dtype, grad.contiguous(), y, inner, bias, *ctx.shape)
+        kernels.call("smbrl_elu_backward", grad.contiguous(), y, inner, bias, *ctx.shape)
         dx = dweight = None
         if ctx.needs_input_grad[0]:
             dx = torch.matmul(inner, weight if ctx.transposed else weight.mT)
@@ -132,5 +132,5 @@ class _NormTanh(torch.autograd.Function):
         x, weight, y, saved = ctx.saved_tensors
         out, dweight, dbias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
         arguments = (grad.contiguous(), y, x, weight, saved, out, dweight, dbias, *x.shape)
-        kernels.call("norm_tanh_backward", x.dtype, *arguments)
+        kernels.call("smbrl_norm_tanh_backward", *arguments)
         return out, dweight, dbias

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from smbrl.nn import networks
 from smbrl.nn.layers import joined, linear_elu
 from smbrl.nn.precision import network_weight
 
@@ -42,13 +43,23 @@ class MLP(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """``(..., input)`` each, leading dims broadcasting -> ``(..., output)``."""
+        """``(..., input)`` each, leading dims broadcasting -> ``(..., output)`` float32."""
+        if networks.usable(inputs):
+            network = networks.network(self, self.linears[0].weight, self.described)
+            if network.fits:
+                return networks.run(network, inputs)[0]
         *hidden, last = self.linears
         if not hidden:
-            return F.linear(torch.cat(inputs, -1), last.weight, last.bias)
+            return F.linear(torch.cat(inputs, -1), last.weight, last.bias).float()
         x, weight, bias, lead = joined(inputs, hidden[0].weight, hidden[0].bias)
         x = linear_elu(x, weight, bias)
         for layer in hidden[1:]:
             x = linear_elu(x, network_weight(layer.weight), layer.bias.unsqueeze(0))
         weight = network_weight(last.weight)
-        return F.linear(x, weight, last.bias.to(weight.dtype)).view(*lead, -1)
+        return F.linear(x, weight, last.bias.to(weight.dtype)).view(*lead, -1).float()
+
+    def described(self) -> list[list[networks.Layer]]:
+        """One head, for ``networks``."""
+        *hidden, last = self.linears
+        layers = [networks.Layer(networks.ELU, layer.weight, layer.bias) for layer in hidden]
+        return [[*layers, networks.Layer(networks.LINEAR, last.weight, last.bias)]]
