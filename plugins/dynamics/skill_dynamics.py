@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from smbrl.interfaces import Dynamics
@@ -23,6 +24,6 @@ class SkillDynamics(Dynamics):
         self.state = self.latent_size = latent
         self.mlp = MLP((latent, decision), [hidden] * layers, latent)
 
-    def step(self, state: Tensor, decision: Tensor) -> Tensor:
+    def step(self, state: Tensor, decision: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See the contract."""
         return self.mlp(state, decision)  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from smbrl.interfaces.part import Part
@@ -33,8 +34,13 @@ class Dynamics(Part, nn.Module, ABC):
         return latent
 
     @abstractmethod
-    def step(self, state: Tensor, decision: Tensor) -> Tensor:
-        """``state (..., S), decision (..., Z) -> next state (..., S)``: one decision (H env steps for skills)."""
+    def step(self, state: Tensor, decision: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """``state (..., S), decision (..., Z) -> next state (..., S)``: one decision (H env steps for skills).
+
+        A stochastic model draws the next state from ``generator``, and from nothing else; without one it gives the
+        most likely state, so that whoever searches or predicts with it needs to know nothing of randomness.
+        Deterministic models ignore the generator.
+        """
 
     def latent(self, state: Tensor) -> Tensor:
         """States ``(..., S)`` -> what reward, value, policy and decoder heads read, ``(..., latent_size)``."""

@@ -126,8 +126,14 @@ def check_dynamics(build: Callable[..., Dynamics], report: Report) -> None:
 
         single = torch.cat([roll(dynamics, slice(i, i + 1)) for i in range(6)])
         report.equal("a batch to give what its rows give alone", roll(dynamics), single, "no statistics over the batch")
+        report.equal("the same steps twice", roll(dynamics), roll(dynamics), "draw only where a generator is given")
         report.every_parameter_gets_gradient("three steps", dynamics, roll(dynamics).square().sum())
         report.state_round_trip(dynamics, roll)
+    with report.guarded("a step with a generator"), report.no_global_randomness("step"):
+        state = dynamics.initial(latent)
+        drawn = [dynamics.step(state, decision, torch.Generator().manual_seed(seed)) for seed in (3, 3)]
+        report.shape("next states", drawn[0], (6, dynamics.state))
+        report.equal("the same step for the same seed", drawn[0], drawn[1], "use the generator only")
 
 
 class _Valley:

@@ -77,6 +77,19 @@ class Unfinished(Dynamics):
     """Lacks step."""
 
 
+class GloballyRandom(Dynamics):
+    """Draws from torch's global generator."""
+
+    def __init__(self, latent: int, decision: int) -> None:
+        super().__init__()
+        self.state = self.latent_size = latent
+        self.net = nn.Linear(latent + decision, latent)
+
+    def step(self, state: Tensor, decision: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        mean = self.net(torch.cat([state, decision], -1))
+        return mean + 0.1 * torch.randn_like(mean)
+
+
 class Explodes(GoodEncoder):
     """Raises."""
 
@@ -147,6 +160,8 @@ def test_a_good_part_conforms() -> None:
         (Unfinished, "missing step"),
         (Explodes, "RuntimeError: boom"),
         (GlobalPlanner, "only from the generator"),
+        (GloballyRandom, "only from the generator"),
+        (GloballyRandom, "the same steps twice"),
         (DriftingTask, "same trajectory"),
     ],
 )

@@ -29,7 +29,7 @@ class ResidualDynamics(Dynamics):
         hidden = [m for i, o in itertools.pairwise(sizes) for m in (nn.Linear(i, o), nn.ELU())]
         self.net = nn.Sequential(*hidden, nn.Linear(sizes[-1], latent))
 
-    def step(self, state: Tensor, decision: Tensor) -> Tensor:
+    def step(self, state: Tensor, decision: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """See the contract."""
         change = self.net(torch.cat([state, decision.to(state.dtype)], -1))
         return state + self.scale * change.to(state.dtype)
