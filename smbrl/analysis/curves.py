@@ -40,7 +40,8 @@ def pooled(curves: Sequence[tuple[Floats, Floats]], bins: int = 100) -> tuple[Fl
 
     Args:
         curves: (steps, values) of each seed.
-        bins: how many.
+        bins: how many at most; never more than a seed has points, or a bin would hold some seeds and the next the
+            others.
 
     Returns:
         Middle, mean and standard deviation of every bin that has a point. The deviation mixes seeds and time.
@@ -49,6 +50,7 @@ def pooled(curves: Sequence[tuple[Floats, Floats]], bins: int = 100) -> tuple[Fl
     values = np.concatenate([np.asarray(v, np.float64) for _, v in curves])
     if not len(steps):
         return np.empty(0), np.empty(0), np.empty(0)
+    bins = min(bins, max(len(s) for s, _ in curves))
     edges = np.linspace(steps.min(), steps.max(), bins + 1)
     place = np.clip(np.searchsorted(edges, steps, side="right") - 1, 0, bins - 1)
     full = np.unique(place)

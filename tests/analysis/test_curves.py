@@ -57,6 +57,13 @@ def test_seeds_are_pooled_into_bins_with_mean_and_deviation_by_hand():
     assert deviation.tolist() == pytest.approx([math.sqrt(2 / 3), 1.0])
 
 
+def test_seeds_that_are_evaluated_a_few_steps_apart_share_their_bins():
+    steps = 25_000.0 * np.arange(1, 17)
+    first, second = (steps + 20.0, np.zeros(16)), (steps + np.linspace(300.0, 0.0, 16), np.ones(16))
+    _, mean, _ = pooled([first, second])
+    assert mean.tolist() == [0.5] * 16
+
+
 def test_wilson_interval_matches_published_values():
     # Newcombe (1998), table I: 81/263 -> 0.2553 to 0.3662; 0/20 -> 0 to 0.1611; 1/29 -> 0.0061 to 0.1718
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
