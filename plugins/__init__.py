@@ -12,6 +12,9 @@ from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
 from smbrl_plugins.encoders.fourier import FourierEncoder
 from smbrl_plugins.encoders.mlp import MLPEncoder
 from smbrl_plugins.planners.cem import CEM
+from smbrl_plugins.planners.icem import ICEM
+from smbrl_plugins.planners.mppi import MPPI
+from smbrl_plugins.planners.simple import PolicyOnly, RandomShooting
 from smbrl_plugins.skills.skimo_vae import LSTMSkiMoVAE, SkiMoVAE
 from smbrl_plugins.tasks.maze import Maze
 
@@ -22,7 +25,8 @@ from smbrl.interfaces import Part
 @hookimpl
 def smbrl_parts() -> Sequence[type[Part]]:
     """Every built-in part."""
-    return [CEM, FourierEncoder, LSTMSkiMoVAE, LatentMPC, MLPEncoder, Maze, SkiMoVAE, SkillDynamics]
+    planners: list[type[Part]] = [CEM, ICEM, MPPI, PolicyOnly, RandomShooting]
+    return [*planners, FourierEncoder, LSTMSkiMoVAE, LatentMPC, MLPEncoder, Maze, SkiMoVAE, SkillDynamics]
 
 
 @hookimpl

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from smbrl_plugins.planners.sequences import SequencePlanner, best, weighted
 from torch import Tensor
 
-from smbrl.interfaces import Planner, PlanningModel
+from smbrl.interfaces import PlanningModel
 from smbrl.nn.schedules import linear
 
 
-class CEM(Planner):
+class CEM(SequencePlanner):
     """Search for the sequence of decisions that the model likes best, replanned at every decision.
 
     ``samples`` sequences are drawn from a Gaussian per time and dimension, imagined with the model, and joined
@@ -64,23 +65,13 @@ class CEM(Planner):
         noise: bool = True,
         choice: Literal["mean", "best", "sample"] = "mean",
     ) -> None:
-        self.horizon, self.first_horizon, self.horizon_steps = horizon, first_horizon, horizon_steps
+        super().__init__(horizon, first_horizon, horizon_steps, discount, limit)
         self.samples, self.policy_samples, self.elites = samples, policy_samples, elites
         self.iterations = iterations
-        self.temperature, self.momentum, self.discount = temperature, momentum, discount
+        self.temperature, self.momentum = temperature, momentum
         self.std = std
         self.first_floor, self.floor, self.floor_steps = first_floor, floor, floor_steps
-        self.limit = limit
         self.start, self.warm_start, self.noise, self.choice = start, warm_start, noise, choice
-
-    def initial_memory(self, envs: int, decision: int, device: torch.device) -> Tensor:
-        """Per environment: the horizon of the previous plan (0: there is none) and its mean."""
-        return torch.zeros(envs, 1 + self.horizon * decision, device=device)
-
-    def horizon_at(self, step: int) -> int:
-        """Decisions looked ahead at this env step."""
-        # the epsilon keeps a schedule that has ended from being rounded down
-        return int(linear(step, self.first_horizon, self.horizon, self.horizon_steps) + 1e-9)
 
     def floor_at(self, step: int) -> float:
         """Smallest deviation at this env step."""
@@ -99,7 +90,7 @@ class CEM(Planner):
     ) -> tuple[Tensor, Tensor]:
         """See the contract."""
         horizon, floor = self.horizon_at(step), self.floor_at(step)
-        proposals, proposal_values = self.propose(model, state, horizon, generator)
+        proposals, proposal_values = self.sequences(model, state, self.policy_samples, horizon, generator)
         mean, std = self.first_gaussian(proposals, memory, horizon, floor)
         elites, weights = proposals, torch.empty(0)
         for _ in range(self.iterations):
@@ -111,24 +102,7 @@ class CEM(Planner):
             elites, weights = self.best(torch.cat([candidates, proposals], 1), torch.cat([values, proposal_values], 1))
             mean, std = self.refit(elites, weights, mean, floor)
         decision = self.choose(elites, weights, mean, std, explore, generator)
-        memory = torch.zeros_like(memory)
-        memory[:, 0] = horizon
-        memory[:, 1 : 1 + horizon * model.decision] = mean.flatten(1)
-        return decision, memory
-
-    def propose(
-        self, model: PlanningModel, state: Tensor, horizon: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """The policy's own sequences ``(E, P, h, Z)`` and what they are worth ``(E, P)``, imagined once."""
-        states = state.unsqueeze(1).expand(-1, self.policy_samples, -1)
-        value = torch.zeros(states.shape[:2], device=state.device)
-        decisions = []
-        for t in range(horizon):
-            decisions.append(model.propose(states, generator))
-            states, reward = model.predict(states, decisions[-1])
-            value = value + self.discount**t * reward
-        value = value + self.discount**horizon * model.value(states, generator)
-        return torch.stack(decisions, 2).clamp_(-self.limit, self.limit), value
+        return decision, self.remembered(memory, mean)
 
     def first_gaussian(self, proposals: Tensor, memory: Tensor, horizon: int, floor: float) -> tuple[Tensor, Tensor]:
         """Mean and deviation ``(E, h, Z)`` of the first iteration."""
@@ -138,34 +112,18 @@ class CEM(Planner):
             mean = proposals.mean(1)
             std = proposals.std(1).clamp(floor, self.std)
         if self.warm_start and horizon > 1:
-            previous = memory[:, 1 : 1 + mean[0].numel()].view_as(mean)
-            same = (memory[:, 0] == horizon).view(-1, 1, 1)
-            mean = torch.cat([torch.where(same, previous[:, 1:], mean[:, :-1]), mean[:, -1:]], 1)
+            mean = self.shifted(memory, mean)
         return mean, std
-
-    def evaluate(self, model: PlanningModel, state: Tensor, decisions: Tensor, generator: torch.Generator) -> Tensor:
-        """Imagined return ``(E, S)`` of sequences ``(E, S, h, Z)`` from states ``(E, ...)``."""
-        # broadcasts: the first step multiplies each environment's state once, not once per sequence
-        states = state.unsqueeze(1)
-        value = torch.zeros(decisions.shape[:2], device=state.device)
-        for t, decision in enumerate(decisions.unbind(2)):
-            states, reward = model.predict(states, decision)
-            value = value + self.discount**t * reward
-        return value + self.discount ** decisions.shape[2] * model.value(states, generator)
 
     def best(self, decisions: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """The elites ``(E, K, h, Z)``, best first, and their weights ``(E, K)``, which sum to 1."""
-        # an exploded imagination is the worst plan, not the end of the run
-        values = torch.nan_to_num(values, nan=-1e9, posinf=-1e9, neginf=-1e9)
-        top, index = values.topk(min(self.elites, values.shape[1]), dim=1)
-        chosen = decisions.gather(1, index[:, :, None, None].expand(-1, -1, *decisions.shape[2:]))
+        chosen, top = best(decisions, values, self.elites)
         return chosen, torch.softmax(self.temperature * top, 1)
 
     def refit(self, elites: Tensor, weights: Tensor, mean: Tensor, floor: float) -> tuple[Tensor, Tensor]:
         """The next Gaussian."""
-        weights = weights[:, :, None, None]
-        fresh = (weights * elites).sum(1)
-        std = (weights * (elites - fresh.unsqueeze(1)) ** 2).sum(1).sqrt()
+        fresh = weighted(elites, weights)
+        std = weighted((elites - fresh.unsqueeze(1)) ** 2, weights).sqrt()
         return self.momentum * mean + (1.0 - self.momentum) * fresh, std.clamp(floor, self.std)
 
     def choose(

@@ -1,45 +1,11 @@
 import pytest
 import torch
+from planning_models import Quadratic, run
 from smbrl_plugins.planners.cem import CEM
-from torch import Tensor
 
-from smbrl.interfaces import TanhNormal
 from smbrl.testing import assert_conforms
 
 DEVICE = torch.device("cpu")
-
-
-class Quadratic:
-    """A state is a point; a decision is rewarded for being near a goal that depends on state and time."""
-
-    decision = 2
-
-    def __init__(self, broken: bool = False) -> None:
-        self.broken = broken
-        self.seen: list[Tensor] = []
-
-    def predict(self, state, decision):
-        if decision.shape[1] > 10:
-            self.seen.append(decision)
-        reward = -2.0 * ((decision - state) ** 2).sum(-1)
-        if self.broken:
-            reward = torch.where(decision[..., 0] > 0, torch.nan, reward)
-        return (0.5 * state).expand(*decision.shape[:-1], 2), reward
-
-    def policy(self, state):
-        return TanhNormal(torch.full_like(state, 0.3), torch.full_like(state, 0.1))
-
-    def propose(self, state, generator):
-        return self.policy(state).rsample(generator)
-
-    def value(self, state, generator):
-        return torch.zeros(state.shape[:-1])
-
-
-def run(planner, state, memory=None, *, explore=False, seed=0, step=10**9, model=None):
-    memory = planner.initial_memory(len(state), 2, DEVICE) if memory is None else memory
-    g = torch.Generator().manual_seed(seed)
-    return planner.plan(model or Quadratic(), state, memory, step=step, explore=explore, generator=g)
 
 
 def test_keeps_its_contract():
@@ -63,10 +29,10 @@ def test_the_policys_sequences_are_among_the_candidates():
     decision, _ = run(planner, goal)
     assert float((decision - goal).abs().max()) < 0.15
     with torch.no_grad():
-        proposals, _ = planner.propose(Quadratic(), goal, 2, torch.Generator().manual_seed(0))
+        proposals, _ = planner.sequences(Quadratic(), goal, 8, 2, torch.Generator().manual_seed(0))
     assert any(torch.equal(decision[0], sequence[0]) for sequence in proposals[0])
     with torch.no_grad():
-        proposals, values = planner.propose(Quadratic(), goal, 2, torch.Generator().manual_seed(0))
+        proposals, values = planner.sequences(Quadratic(), goal, 8, 2, torch.Generator().manual_seed(0))
     assert proposals.shape == (1, 8, 2, 2)
     again = planner.evaluate(Quadratic(), goal, proposals, torch.Generator())
     torch.testing.assert_close(values, again)
