@@ -228,10 +228,10 @@ def _observations(experiment: Experiment, *lead: int) -> torch.Tensor:
 
 
 def _skill_windows(agent: Agent, experiment: Experiment, batch: int) -> SkillWindows:
-    device, steps = agent.compute.device, agent.window * agent.horizon
+    device, steps = agent.compute.device, agent.offline_window * agent.horizon
     actions = torch.rand(batch, steps, experiment.task.spec.action) * 2 - 1
     obs = _observations(experiment, batch, steps + 1)
-    return SkillWindows(obs.to(device), actions.to(device), torch.ones(batch, agent.window, device=device))
+    return SkillWindows(obs.to(device), actions.to(device), torch.ones(batch, agent.offline_window, device=device))
 
 
 def _windows(agent: Agent, experiment: Experiment, batch: int) -> Windows:

@@ -9,23 +9,14 @@ from smbrl.interfaces import Dynamics, Encoder, TanhNormal
 from smbrl.nn.heads import ScalarEnsemble, TanhNormalHead
 
 
-class LatentModel(nn.Module):
-    """E(s), D(h, z), R(h, z), Q_j(h, z) and pi(z | h). Offers what a ``PlanningModel`` offers.
+class World(nn.Module):
+    """E(s), D(h, z) and pi(z | h): what SkiMo pre-trains above the skills; the policy is the prior then."""
 
-    Attributes:
-        decision: size Z of a decision.
-        heads: reward (number 0) and critics (the others), one computation.
-    """
-
-    def __init__(
-        self, encoder: Encoder, dynamics: Dynamics, policy: TanhNormalHead, heads: ScalarEnsemble, decision: int
-    ) -> None:
+    def __init__(self, encoder: Encoder, dynamics: Dynamics, policy: TanhNormalHead) -> None:
         super().__init__()
         self.encoder = encoder
         self.dynamics = dynamics
         self.policy_head = policy
-        self.heads = heads
-        self.decision = decision
 
     def state(self, obs: Tensor) -> Tensor:
         """Raw observations ``(..., O)`` -> model states ``(..., S)``."""
@@ -35,6 +26,29 @@ class LatentModel(nn.Module):
         """pi(. | h)."""
         policy: TanhNormal = self.policy_head(self.dynamics.latent(state))
         return policy
+
+    def imagine(self, state: Tensor, decisions: Tensor) -> Tensor:
+        """Roll out ``(B, N, Z)`` from ``(B, S)``: states before each decision and after the last, ``(B, N + 1, S)``."""
+        states = [state]
+        for decision in decisions.unbind(1):
+            states.append(self.dynamics.step(states[-1], decision))
+        return torch.stack(states, 1)
+
+
+class LatentModel(World):
+    """A world with R(h, z) and Q_j(h, z). Offers what a ``PlanningModel`` offers.
+
+    Attributes:
+        decision: size Z of a decision.
+        heads: reward (number 0) and critics (the others), one computation.
+    """
+
+    def __init__(
+        self, encoder: Encoder, dynamics: Dynamics, policy: TanhNormalHead, heads: ScalarEnsemble, decision: int
+    ) -> None:
+        super().__init__(encoder, dynamics, policy)
+        self.heads = heads
+        self.decision = decision
 
     def q(self, latent: Tensor, decision: Tensor) -> Tensor:
         """All critics, ``(C, ...)``."""
@@ -52,13 +66,6 @@ class LatentModel(nn.Module):
     def value(self, state: Tensor, generator: torch.Generator) -> Tensor:
         """min_j Q_j(h, a), a a policy sample."""
         return self.q(self.dynamics.latent(state), self.propose(state, generator)).amin(0)
-
-    def imagine(self, state: Tensor, decisions: Tensor) -> Tensor:
-        """Roll out ``(B, N, Z)`` from ``(B, S)``: states before each decision and after the last, ``(B, N + 1, S)``."""
-        states = [state]
-        for decision in decisions.unbind(1):
-            states.append(self.dynamics.step(states[-1], decision))
-        return torch.stack(states, 1)
 
 
 class Target(nn.Module):

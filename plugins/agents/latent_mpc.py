@@ -3,48 +3,29 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from smbrl_plugins.agents.latent_model import LatentModel, Prior, Target
 from smbrl_plugins.agents.latent_mpc_losses import ActorLoss, ActorStates, ModelLoss, Targets
 from smbrl_plugins.agents.latent_views import LatentViews
-from smbrl_plugins.agents.skimo_pretraining import SkiMoPretraining
+from smbrl_plugins.agents.offline import Pace
+from smbrl_plugins.agents.skill_agent import SkillAgent
+from smbrl_plugins.agents.skimo_pretraining import JointSkills, SkiMoPretraining
 from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
 from smbrl_plugins.encoders.mlp import MLPEncoder
 from torch import Tensor, nn
 
 from smbrl.errors import SmbrlError
-from smbrl.interfaces import (
-    Agent,
-    Compute,
-    Dynamics,
-    Encoder,
-    FastPolicy,
-    Metrics,
-    Mode,
-    Part,
-    Planner,
-    SkillModel,
-    SkillWindows,
-    TaskSpec,
-    Windows,
-)
+from smbrl.interfaces import Compute, Dynamics, Encoder, Metrics, Mode, Planner, SkillModel, TaskSpec, Windows
 from smbrl.nn.heads import GaussianDecoder, ScalarEnsemble, TanhNormalHead
 from smbrl.nn.mlp import MLP
 from smbrl.nn.optim import Optimiser
 from smbrl.nn.precision import autocast, compile_networks
-from smbrl.nn.schedules import cosine
 from smbrl.nn.target import move_towards
 
-PRETRAINED = ("skills.", "model.encoder.", "model.dynamics.", "model.policy_head.", "decoder.", "target.encoder.")
-"""Prefixes of what pre-training moves."""
 
-
-class LatentMPC(LatentViews, Agent):
+class LatentMPC(LatentViews, SkillAgent):
     """A latent model with reward and value heads, a policy held close to a prior, and a planner.
 
     With a skill model its decisions are skills: skills, skill dynamics and prior are pre-trained jointly on
@@ -115,19 +96,12 @@ class LatentMPC(LatentViews, Agent):
         target_keep: float = 0.99,
         target_every: int = 2,
     ) -> None:
-        nn.Module.__init__(self)
+        self.decide_in(skills, spec)
         if alpha <= 0.0:
             raise SmbrlError(f"LatentMPC.alpha is {alpha}; expected a number above 0; bind a positive one")
-        self.spec = spec
         self.window, self.discount = window, discount
         self.target_keep, self.target_every = target_keep, target_every
         self.target_kl = target_kl
-        self.decay = (decay_updates, decay_from, decay_to)
-
-        self.skills = None if skills is None else skills(spec)
-        self.pretrains = self.skills is not None
-        self.horizon = 1 if self.skills is None else self.skills.horizon
-        self.decision = spec.action if self.skills is None else self.skills.skill
         self.planner = None if planner is None else planner()
         build = dynamics(latent, self.decision)
         size = build.latent_size
@@ -141,23 +115,31 @@ class LatentMPC(LatentViews, Agent):
             self.prior = Prior(*copy.deepcopy((self.model.encoder, policy))).requires_grad_(False)
         self.log_alpha = nn.Parameter(torch.tensor(float(np.log(alpha))))
 
-        self.pretraining = SkiMoPretraining(joint, reconstruction_weight, consistency_weight, prior_weight, rho)
         targets = Targets(discount, target_lambda, lower_bound, lowest_return, highest_return)
         self.model_loss = ModelLoss(targets, consistency_weight, reward_weight, value_weight, rho, encoded_weight)
         self.actor_loss = ActorLoss(actor_states, rho)
 
         world: list[nn.Module] = [self.model.encoder, self.model.dynamics, self.model.heads]
-        offline = [self.skills, self.model.encoder, self.model.dynamics, policy, self.decoder]
         self.optimisers = {
-            "pretraining": Optimiser(_parameters(offline), learning_rate, clip=clip),
-            "model": Optimiser(_parameters(world), learning_rate, clip=clip),
+            "model": Optimiser([p for module in world for p in module.parameters()], learning_rate, clip=clip),
             "actor": Optimiser(policy.parameters(), learning_rate, clip=clip),
             "alpha": Optimiser([self.log_alpha], alpha_learning_rate, clip=clip),
         }
-        self._online = self.skills is None
-        self._count = 0
-        self._fast: FastPolicy | None = None
-        self.register_load_state_dict_post_hook(_forget_fast_policy)  # type: ignore[no-untyped-call]
+        self.offline = None
+        if self.skills is not None and self.decoder is not None:
+            self.offline = JointSkills(
+                self.skills,
+                self.model,
+                self.decoder,
+                self.target.encoder,
+                terms=SkiMoPretraining(joint, reconstruction_weight, consistency_weight, prior_weight, rho),
+                pace=Pace(learning_rate, clip, decay_updates, decay_from, decay_to),
+                window=window,
+                sizes={"latent": latent, "hidden": hidden, "layers": layers},
+                target_keep=target_keep,
+                target_every=target_every,
+            )
+            self.optimisers["pretraining"] = self.offline.optimiser
 
     def prepare(self, compute: Compute) -> None:
         """See the contract."""
@@ -190,88 +172,15 @@ class LatentMPC(LatentViews, Agent):
     def _from_prior(self, obs: Tensor, generator: torch.Generator) -> Tensor:
         if self.prior is None:
             return 2.0 * torch.rand(len(obs), self.decision, generator=generator, device=obs.device) - 1.0
-        prior = self.prior(obs) if self._online else self.model.policy(self.model.state(obs))
+        prior = self.prior(obs) if self._online or self.offline is None else self.offline.prior(obs)
         return prior.rsample(generator)
-
-    def low_level(self, obs: NDArray[np.float32], decision: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The skill policy, as numpy where the skill model has that; flat: the decision itself."""
-        if self.skills is None:
-            return decision
-        if self._fast is None:
-            self._fast = self.skills.fast_policy() or _TorchPolicy(self.skills)
-        return self._fast(obs, decision)
-
-    # -- pre-training ------------------------------------------------------------------------------
-    def pretrain(self, windows: SkillWindows, generator: torch.Generator) -> Metrics:
-        """One update of skills, skill dynamics, encoder, decoder and prior; the target encoder follows."""
-        loss, metrics = self._pretraining_loss(windows, generator)
-        duration, start, end = self.decay
-        share = 1.0 if duration is None else cosine(self._count, duration, start, end)
-        norm = self.optimisers["pretraining"].minimise(loss, share)
-        self._follow()
-        self._fast = None
-        return {**metrics, "grad_norm": norm}
-
-    @torch.no_grad()
-    def validate(self, windows: SkillWindows, generator: torch.Generator) -> Metrics:
-        """See the contract."""
-        return self._pretraining_loss(windows, generator)[1]
-
-    def _pretraining_loss(self, windows: SkillWindows, generator: torch.Generator) -> tuple[Tensor, Metrics]:
-        assert self.skills is not None
-        assert self.decoder is not None
-        with autocast(self.compute):
-            return self.pretraining.loss(
-                windows,
-                skills=self.skills,
-                model=self.model,
-                target=self.target.encoder,
-                decoder=self.decoder,
-                generator=generator,
-            )
-
-    def pretrain_key(self) -> dict[str, Any]:
-        """Parts, sizes and weights that pre-training depends on."""
-        names = ["latent", "hidden", "layers", "window", "rho", "joint"]
-        names += ["reconstruction_weight", "consistency_weight", "prior_weight"]
-        names += ["learning_rate", "clip", "target_keep", "target_every"]
-        names += ["decay_updates", "decay_from", "decay_to"]
-        key: dict[str, Any] = {"agent": "LatentMPC", **{name: self.settings[name] for name in names}}
-        for name, part in (("encoder", self.model.encoder), ("dynamics", self.model.dynamics), ("skills", self.skills)):
-            key[name] = [] if part is None else [_described(m) for m in part.modules() if isinstance(m, Part)]
-        key["precision"] = str(self.compute.dtype).removeprefix("torch.")
-        return key
-
-    def pretrained_state(self) -> dict[str, Tensor]:
-        """The networks that pre-training moves."""
-        return {n: v.detach().clone() for n, v in self.state_dict().items() if n.startswith(PRETRAINED)}
-
-    def load_pretrained(self, state: dict[str, Tensor]) -> None:
-        """See the contract.
-
-        Raises:
-            SmbrlError: the state is another agent's.
-        """
-        own = self.state_dict()
-        expected = {name: value.shape for name, value in own.items() if name.startswith(PRETRAINED)}
-        found = {name: value.shape for name, value in state.items()}
-        wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-        if wrong:
-            raise SmbrlError(
-                f"the pre-trained model does not fit: {wrong[0]} has shape {found.get(wrong[0])}, expected "
-                f"{expected.get(wrong[0])}; pre-train again with this configuration"
-            )
-        self.load_state_dict(own | state)
 
     def start_online(self) -> None:
         """Freeze the prior where pre-training left it, and the low level; fresh optimisers."""
         if self.prior is not None:
             self.prior.encoder.load_state_dict(self.model.encoder.state_dict())
             self.prior.policy_head.load_state_dict(self.model.policy_head.state_dict())
-        for optimiser in self.optimisers.values():
-            optimiser.reset()
-        self._online = True
-        self._count = 0
+        super().start_online()
 
     # -- learning online ---------------------------------------------------------------------------
     def update(self, windows: Windows, generator: torch.Generator) -> Metrics:
@@ -303,48 +212,3 @@ class LatentMPC(LatentViews, Agent):
         if self._count % self.target_every == 0:
             move_towards(self.target.encoder, self.model.encoder, self.target_keep)
             move_towards(self.target.heads, self.model.heads, self.target_keep)
-
-    # -- checkpoints -------------------------------------------------------------------------------
-    def training_state(self) -> dict[str, Any]:
-        """Optimisers, counters, phase."""
-        states = {name: optimiser.state() for name, optimiser in self.optimisers.items()}
-        return {"optimisers": states, "count": self._count, "online": self._online}
-
-    def load_training_state(self, state: dict[str, Any]) -> None:
-        """Inverse of ``training_state``."""
-        for name, optimiser in self.optimisers.items():
-            optimiser.load_state(state["optimisers"].get(name, {}))
-        self._count = int(state["count"])
-        self._online = bool(state["online"])
-        self._fast = None
-
-
-def _forget_fast_policy(agent: nn.Module, _: object) -> None:
-    agent._fast = None  # type: ignore[assignment]
-
-
-class _TorchPolicy(FastPolicy):
-    """The skill model's own ``act``, for models that have no numpy path."""
-
-    def __init__(self, skills: SkillModel) -> None:
-        self.skills = skills
-
-    @torch.no_grad()
-    def __call__(self, obs: NDArray[np.float32], skill: NDArray[np.float32]) -> NDArray[np.float32]:
-        device = next(self.skills.parameters()).device
-        action = self.skills.act(torch.from_numpy(obs).to(device), torch.from_numpy(skill).to(device))
-        return action.float().cpu().numpy()
-
-
-def _parameters(modules: Sequence[nn.Module | None]) -> list[nn.Parameter]:
-    return [parameter for module in modules if module is not None for parameter in module.parameters()]
-
-
-def _described(part: Part) -> dict[str, Any]:
-    """A part's class and settings as JSON values."""
-    values = {
-        name: value.__name__ if isinstance(value, type) else value
-        for name, value in part.settings.items()
-        if isinstance(value, (type, int, float, str, bool, list, tuple, dict, type(None)))
-    }
-    return {"part": type(part).__name__, **values}

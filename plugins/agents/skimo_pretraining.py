@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from smbrl_plugins.agents.latent_model import LatentModel
-from torch import Tensor
+from smbrl_plugins.agents.latent_model import World
+from smbrl_plugins.agents.offline import Offline, Pace, described
+from torch import Tensor, nn
 
 from smbrl.interfaces import Encoder, Metrics, SkillModel, SkillWindows, TanhNormal
 from smbrl.nn.heads import GaussianDecoder
+from smbrl.nn.target import move_towards
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class SkiMoPretraining:
         windows: SkillWindows,
         *,
         skills: SkillModel,
-        model: LatentModel,
+        model: World,
         target: Encoder,
         decoder: GaussianDecoder,
         generator: torch.Generator,
@@ -77,17 +80,97 @@ class SkiMoPretraining:
         real = torch.cat([torch.ones_like(mask[:, :1]), mask], 1)
         return (decoder.nll(latent, encoder.normalise(obs)) * real).sum() / real.sum()
 
-    def consistency_error(
-        self, model: LatentModel, latent: Tensor, skill: Tensor, goal: Tensor, mask: Tensor
-    ) -> Tensor:
+    def consistency_error(self, model: World, latent: Tensor, skill: Tensor, goal: Tensor, mask: Tensor) -> Tensor:
         """sum_t rho^t mean_D (hhat_{t+1} - E^-(s_{t+1}))^2, mean over windows."""
         states = model.imagine(model.dynamics.initial(latent), skill)
         error = (model.dynamics.latent(states[:, 1:]).float() - goal.float()).square().mean(-1)
         weight = self.rho ** torch.arange(mask.shape[1], device=mask.device)
         return (error * weight * mask).sum(1).clamp(max=self.limit).mean()
 
-    def prior_error(self, model: LatentModel, posterior: TanhNormal, latent: Tensor, mask: Tensor) -> Tensor:
+    def prior_error(self, model: World, posterior: TanhNormal, latent: Tensor, mask: Tensor) -> Tensor:
         """KL(sg(q) || p(z | s)), mean over real skills: a prior that covers what the data does."""
         latent = latent if self.joint else latent.detach()
         prior: TanhNormal = model.policy_head(latent)
         return (posterior.detach().kl(prior) * mask).sum() / mask.sum()
+
+
+class JointSkills(Offline):
+    """Skills, skill dynamics, encoder, decoder and prior, learned together; the target encoder follows.
+
+    Args:
+        skills, model, decoder: what is learned. The prior is the model's policy head.
+        target: E^-, a copy of the model's encoder.
+        terms: the loss.
+        pace: of the optimiser.
+        window: N, skills in an offline window.
+        sizes: latent, hidden, layers of the heads: those that the learner was built with, for the key.
+        target_keep, target_every: the target encoder keeps this share of itself every so many updates.
+    """
+
+    def __init__(
+        self,
+        skills: SkillModel,
+        model: World,
+        decoder: GaussianDecoder,
+        target: Encoder,
+        *,
+        terms: SkiMoPretraining,
+        pace: Pace,
+        window: int,
+        sizes: dict[str, int],
+        target_keep: float,
+        target_every: int,
+    ) -> None:
+        learned: list[nn.Module] = [skills, model.encoder, model.dynamics, model.policy_head, decoder]
+        names = ["skills", "model.encoder", "model.dynamics", "model.policy_head", "decoder", "target.encoder"]
+        super().__init__(dict(zip(names, [*learned, target], strict=True)), learned, pace)
+        self.skills, self.model, self.decoder, self.target = skills, model, decoder, target
+        self.terms = terms
+        self.window = window
+        self.sizes = sizes
+        self.target_keep, self.target_every = target_keep, target_every
+
+    def loss(self, windows: SkillWindows, generator: torch.Generator) -> tuple[Tensor, Metrics]:
+        """See ``SkiMoPretraining``."""
+        return self.terms.loss(
+            windows,
+            skills=self.skills,
+            model=self.model,
+            target=self.target,
+            decoder=self.decoder,
+            generator=generator,
+        )
+
+    def follow(self, done: int) -> None:
+        """E^- moves."""
+        if done % self.target_every == 0:
+            move_towards(self.target, self.model.encoder, self.target_keep)
+
+    def prior(self, obs: Tensor) -> TanhNormal:
+        """The policy head on the encoder."""
+        return self.model.policy(self.model.state(obs))
+
+    def key(self) -> dict[str, Any]:
+        """Parts, sizes and weights. It says LatentMPC, which was the first to have it, whoever asks: stored models
+        are found by these words."""
+        terms = self.terms
+        parts: dict[str, nn.Module] = {
+            "encoder": self.model.encoder,
+            "dynamics": self.model.dynamics,
+            "skills": self.skills,
+        }
+        return {
+            "class": "LatentMPC",
+            "agent": "LatentMPC",
+            "window": self.window,
+            "rho": terms.rho,
+            "joint": terms.joint,
+            "reconstruction_weight": terms.reconstruction,
+            "consistency_weight": terms.consistency,
+            "prior_weight": terms.prior,
+            "target_keep": self.target_keep,
+            "target_every": self.target_every,
+            **self.sizes,
+            **asdict(self.pace),
+            **{name: described(part) for name, part in parts.items()},
+        }

@@ -82,7 +82,7 @@ class Agent(Part, nn.Module, ABC):
     Attributes:
         horizon: env steps that a decision lasts (1 for flat methods).
         decision: size Z of a decision.
-        window: N, decisions in a training window.
+        window: N, decisions in a replayed window.
         discount: per decision.
         pretrains: whether ``pretrain`` is to be called before learning online.
     """
@@ -95,6 +95,11 @@ class Agent(Part, nn.Module, ABC):
     pretrains: bool = False
 
     compute: Compute = Compute()
+
+    @property
+    def offline_window(self) -> int:
+        """N, decisions in a window that ``pretrain`` gets; override where it is not ``window``."""
+        return self.window
 
     def prepare(self, compute: Compute) -> None:
         """Move to the run's device and take over its precision; an agent that is never prepared computes in

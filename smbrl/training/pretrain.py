@@ -54,7 +54,7 @@ class PretrainLoop:
             session.interrupt.patient(),
         ):
             while self.updates < settings.updates:
-                windows = self.training.sample(settings.batch, agent.window, agent.horizon, streams["batch"])
+                windows = self.training.sample(settings.batch, agent.offline_window, agent.horizon, streams["batch"])
                 self.meters.add(agent.pretrain(windows, streams["update"]))
                 self.updates += 1
                 last = self.updates == settings.updates
@@ -79,8 +79,9 @@ class PretrainLoop:
         if self.validation is None:
             return
         stream = self.streams["validation"]
-        windows = self.validation.sample(self.settings.validation_batch, self.agent.window, self.agent.horizon, stream)
-        losses = self.agent.validate(windows, stream)
+        agent = self.agent
+        windows = self.validation.sample(self.settings.validation_batch, agent.offline_window, agent.horizon, stream)
+        losses = agent.validate(windows, stream)
         if losses:
             meters = Meters()
             meters.add(losses)

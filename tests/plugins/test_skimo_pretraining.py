@@ -7,7 +7,7 @@ from torch.distributions import Normal
 
 
 def loss_of(agent, windows, seed=2):
-    return agent._pretraining_loss(windows, torch.Generator().manual_seed(seed))
+    return agent.offline.loss(windows, torch.Generator().manual_seed(seed))
 
 
 @torch.no_grad()
@@ -76,7 +76,7 @@ APART = {"consistency": ("model.encoder", "model.dynamics"), "prior": ("model.po
 
 def losses_apart(agent, windows):
     """Each term alone, with its graph."""
-    p, model, mask = agent.pretraining, agent.model, windows.mask
+    p, model, mask = agent.offline.terms, agent.model, windows.mask
     steps, actions = windows.obs[:, :-1].view(6, N, H, 4), windows.actions.view(6, N, H, 2)
     found = agent.skills.loss(steps, actions, mask, torch.Generator().manual_seed(2))
     played = agent.skills.act(steps, found.skill.unsqueeze(-2))
