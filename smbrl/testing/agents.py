@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from smbrl.interfaces import Agent, SkillWindows, TaskSpec, Windows
+from smbrl.testing.devices import check_device
 from smbrl.testing.findings import Report
 
 BATCH = 8
@@ -34,7 +35,7 @@ def windows_for(agent: Agent, spec: TaskSpec, generator: torch.Generator) -> Win
 
 def skill_windows_for(agent: Agent, spec: TaskSpec, generator: torch.Generator) -> SkillWindows:
     """Random offline windows."""
-    n, h = agent.window, agent.horizon
+    n, h = agent.offline_window, agent.horizon
     mask = torch.ones(BATCH, n)
     mask[0, 1:] = 0
     return SkillWindows(
@@ -67,6 +68,8 @@ def check_agent(build: Callable[..., Agent], spec: TaskSpec, report: Report) -> 
         report.expect(moved, "update to change parameters", "all are as before", "step the optimisers")
     with report.guarded("state_dict and training_state"):
         _check_resumes(agent, build, spec, report)
+    windows = windows_for(agent, spec, generator)
+    check_device(build, spec, skill_windows_for(agent, spec, generator), windows, report)
 
 
 def _check_metrics(what: str, metrics: dict[str, torch.Tensor], report: Report) -> None:

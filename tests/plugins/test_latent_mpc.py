@@ -1,4 +1,5 @@
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -169,23 +170,49 @@ def test_a_temperature_of_zero_is_refused_in_one_line():
         make_agent(alpha=0.0)
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_compiled_equals_eager_on_cuda():
-    found = []
-    for compile in ("off", "on"):
-        agent = make_agent(planner=Plan)
-        agent.prepare(resolve("cuda", "float32", compile))
-        move = {k: v.cuda() for k, v in vars(make_windows()).items()}
-        skill = {k: v.cuda() for k, v in vars(make_skill_windows()).items()}
-        g = torch.Generator("cuda").manual_seed(0)
-        metrics = [agent.pretrain(type(make_skill_windows())(**skill), g) for _ in range(3)][-1]
-        agent.start_online()
-        metrics |= [agent.update(type(make_windows())(**move), g) for _ in range(3)][-1]
-        obs = torch.rand(2, 4, generator=torch.Generator().manual_seed(0)).cuda() * 40
-        memory = agent.initial_memory(2)
-        decision, _ = agent.act(obs, memory, mode="evaluate", step=0, generator=g)
-        found.append(({k: float(v) for k, v in metrics.items()}, decision.cpu()))
-    for name, value in found[0][0].items():
-        assert found[1][0][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
-    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-3, rtol=0)
+class Careless(LatentMPC):
+    """Makes a tensor where PyTorch makes them by default."""
+
+    def update(self, windows, generator):
+        return super().update(windows, generator) | {"share": torch.tensor(0.5)}
+
+
+def test_a_tensor_on_another_device_is_found_without_a_gpu():
+    with pytest.raises(AssertionError, match=r"share of update on the agent's device; found cpu"):
+        assert_conforms(Careless)
+
+
+def learned(device, compile, updates):
+    """Metrics of some updates, and a decision planned after them."""
+    agent = make_agent(planner=Plan)
+    agent.prepare(resolve(device, "float32", compile))
+    g = torch.Generator(device).manual_seed(0)
+    skill, online = [
+        type(w)(**{name: x.to(device) for name, x in vars(w).items()}) for w in (make_skill_windows(), make_windows())
+    ]
+    metrics = [agent.pretrain(skill, g) for _ in range(updates)][-1]
+    agent.start_online()
+    metrics |= [agent.update(online, g) for _ in range(updates)][-1]
+    obs = torch.rand(2, 4, generator=torch.Generator().manual_seed(0)).to(device) * 40
+    decision, _ = agent.act(obs, agent.initial_memory(2), mode="evaluate", step=0, generator=g)
+    return {name: float(value) for name, value in metrics.items()}, decision.cpu()
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        pytest.param("cpu", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")),
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.cuda,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+            ],
+        ),
+    ],
+)
+def test_compiled_equals_eager(device):
+    eager, compiled = learned(device, "off", 2), learned(device, "on", 2)
+    for name, value in eager[0].items():
+        assert compiled[0][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+    torch.testing.assert_close(eager[1], compiled[1], atol=1e-3, rtol=0)
