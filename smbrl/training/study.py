@@ -1,0 +1,288 @@
+"""Studies: which methods are compared, with which seeds and budgets; and the runs that a study is made of.
+
+A study is a small TOML file, packaged like a gin file (``gin/studies/maze.toml``) or a user's own::
+
+    about = "what is compared"
+    metric = "train/success"              # what is drawn and tabulated
+
+    [budgets]                             # overrides by name; the first is the default
+    short = ["Online.steps=300_000"]
+
+    [methods.SkiMo]
+    gin = ["skimo_maze"]                  # files of smbrl train
+    set = []                              # and its overrides
+    seeds = [0, 1]
+    published = [[250_000, 0.03]]         # (env steps, value) that the paper reports, if any
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from smbrl.errors import SmbrlError, suggestion
+from smbrl.registry import Registry
+from smbrl.training.folder import INFO, RunFolder
+
+State = Literal["waiting", "unfinished", "running", "failed", "finished"]
+FOLDER, SUFFIX = "studies", ".toml"
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method of a study; see above."""
+
+    name: str
+    gin: tuple[str, ...]
+    overrides: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    published: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared; see above."""
+
+    name: str
+    about: str
+    metric: str
+    budgets: Mapping[str, tuple[str, ...]]
+    methods: tuple[Method, ...]
+
+    def overrides(self, budget: str | None) -> tuple[str, tuple[str, ...]]:
+        """Name and overrides of a budget: one of the study's, or a number of env steps.
+
+        Raises:
+            SmbrlError: it is neither.
+        """
+        budget = budget or next(iter(self.budgets))
+        if budget in self.budgets:
+            return budget, self.budgets[budget]
+        steps = budget.replace("_", "").replace(",", "")
+        if not steps.isdigit() or int(steps) < 1:
+            raise SmbrlError(
+                f"--budget {budget!r} is neither a budget of the study {self.name} nor a number of env steps; "
+                f"{suggestion(budget, self.budgets)}"
+            )
+        return steps, (f"Online.steps={int(steps)}",)
+
+    def chosen(self, names: Sequence[str]) -> tuple[Method, ...]:
+        """Some of the methods; all where none is named.
+
+        Raises:
+            SmbrlError: the study has no such method.
+        """
+        known = {method.name: method for method in self.methods}
+        for name in names:
+            if name not in known:
+                raise SmbrlError(f"the study {self.name} has no method {name!r}; {suggestion(name, known)}")
+        return tuple(known[name] for name in names) if names else self.methods
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study."""
+
+    method: Method
+    seed: int
+    path: Path
+    overrides: tuple[str, ...]
+
+    def state(self) -> State:
+        """How far it is."""
+        if not (self.path / INFO).exists():
+            return "waiting"
+        folder = RunFolder.open(self.path)
+        if folder.busy:
+            return "running"
+        state = folder.info().get("state")
+        return "finished" if state == "finished" else "failed" if state == "failed" else "unfinished"
+
+    def arguments(self) -> list[str]:
+        """Of the command that brings it to its end."""
+        if self.state() != "waiting":
+            return ["resume", str(self.path)]
+        words = ["train", "--seed", str(self.seed), "--run-dir", str(self.path)]
+        for file in self.method.gin:
+            words += ["--gin", file]
+        for override in (*self.method.overrides, *self.overrides):
+            words += ["--set", override]
+        return words
+
+    def check(self) -> None:
+        """Raise where what lies in its folder was made by another study or budget.
+
+        Raises:
+            SmbrlError: it was.
+        """
+        if self.state() == "waiting":
+            return
+        info = RunFolder.open(self.path).info()
+        found = (info.get("gin"), info.get("overrides"), info.get("seed"))
+        expected = ([*self.method.gin], [*self.method.overrides, *self.overrides], self.seed)
+        if found != expected:
+            raise SmbrlError(
+                f"{self.path} was made from gin {found[0]}, overrides {found[1]}, seed {found[2]}, but the study says "
+                f"{expected[0]}, {expected[1]}, {expected[2]}: choose another folder with --runs"
+            )
+
+
+def load(name: str, registry: Registry) -> Study:
+    """A study by the path of its file or the name of a packaged one.
+
+    Raises:
+        SmbrlError: there is none, or it is not written as it should be.
+    """
+    path = Path(name)
+    if path.suffix == SUFFIX or path.is_file():
+        try:
+            return parse(path.stem, path.read_text(encoding="utf-8"), str(path))
+        except OSError as error:
+            raise SmbrlError(f"cannot read the study {name} ({error.strerror})") from error
+    known = packaged(registry)
+    if name not in known:
+        raise SmbrlError(f"there is no study {name!r}: {suggestion(name, known)}; or give a {SUFFIX} file")
+    return parse(name, known[name], f"{name}{SUFFIX}")
+
+
+def packaged(registry: Registry) -> dict[str, str]:
+    """The studies that plugins ship with their gin files: text by name."""
+    found: dict[str, str] = {}
+    for entry in registry.gin:
+        folder = entry.folder.joinpath(FOLDER)
+        if folder.is_dir():
+            for file in sorted(folder.iterdir(), key=lambda file: file.name):
+                if file.name.endswith(SUFFIX):
+                    found.setdefault(file.name.removesuffix(SUFFIX), file.read_text(encoding="utf-8"))
+    return found
+
+
+def parse(name: str, text: str, label: str) -> Study:
+    """Read a study.
+
+    Args:
+        name: of the study.
+        text: TOML.
+        label: of the file, for messages.
+
+    Raises:
+        SmbrlError: the first thing that is wrong with it.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SmbrlError(f"{label}: no TOML: {error}") from error
+    _known(raw, ("about", "metric", "budgets", "methods"), label)
+    budgets = raw.get("budgets") or {"default": []}
+    methods = raw.get("methods") or {}
+    if not methods:
+        raise SmbrlError(f"{label}: a study has at least one [methods.NAME] with gin = [...]")
+    return Study(
+        name,
+        _text(raw, "about", label, ""),
+        _text(raw, "metric", label, "train/return"),
+        {budget: _texts(budgets, budget, f"{label}: [budgets]") for budget in budgets},
+        tuple(_method(method, methods[method], f"{label}: [methods.{method}]") for method in methods),
+    )
+
+
+def _method(name: str, raw: Any, label: str) -> Method:
+    if not isinstance(raw, dict):
+        raise SmbrlError(f"{label}: expected a table, found {raw!r}")
+    _known(raw, ("gin", "set", "seeds", "published"), label)
+    gin, seeds = _texts(raw, "gin", label), raw.get("seeds", [0])
+    if not gin:
+        raise SmbrlError(f"{label}: gin is missing; expected the files of smbrl train, as in gin = ['skimo_maze']")
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise SmbrlError(f"{label}: seeds is {seeds!r}; expected whole numbers, as in seeds = [0, 1]")
+    points = raw.get("published", [])
+    try:
+        published = tuple((float(step), float(value)) for step, value in points)
+    except (TypeError, ValueError) as error:
+        raise SmbrlError(f"{label}: published is {points!r}; expected pairs [env steps, value]") from error
+    return Method(name, gin, _texts(raw, "set", label), tuple(seeds), published)
+
+
+def _known(raw: Mapping[str, Any], names: Sequence[str], label: str) -> None:
+    for name in raw:
+        if name not in names:
+            raise SmbrlError(f"{label}: unknown entry {name!r}; {suggestion(name, names)}")
+
+
+def _text(raw: Mapping[str, Any], name: str, label: str, default: str) -> str:
+    value = raw.get(name, default)
+    if not isinstance(value, str):
+        raise SmbrlError(f"{label}: {name} is {value!r}; expected text")
+    return value
+
+
+def _texts(raw: Mapping[str, Any], name: str, label: str) -> tuple[str, ...]:
+    value = raw.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise SmbrlError(f"{label}: {name} is {value!r}; expected a list of texts")
+    return tuple(value)
+
+
+def plan(methods: Sequence[Method], overrides: Sequence[str], root: Path) -> list[Job]:
+    """Every run: the first seed of each method before the second of any, so that what is there early compares all."""
+    most = max(len(method.seeds) for method in methods)
+    return [
+        Job(method, method.seeds[turn], root / f"{_slug(method.name)}-s{method.seeds[turn]}", tuple(overrides))
+        for turn in range(most)
+        for method in methods
+        if turn < len(method.seeds)
+    ]
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name.lower()).strip("_")
+
+
+def work(
+    jobs: Sequence[Job], command: Sequence[str], workers: int, tell: Callable[[Job, str], None]
+) -> dict[Job, State]:
+    """Bring runs to their ends, ``workers`` at a time, each a process of its own; what fails does not stop the rest.
+
+    Args:
+        jobs: what is to be done; finished ones are not run again.
+        command: how to call smbrl.
+        workers: processes at a time.
+        tell: told what begins ("started", "resumed") and what came of it.
+
+    Returns:
+        The state of each. Ctrl-C reaches every process; they save themselves, and nothing new begins.
+    """
+    stop = threading.Event()
+    running: set[subprocess.Popen[bytes]] = set()
+
+    def one(job: Job) -> None:
+        if stop.is_set() or job.state() in ("finished", "running"):
+            return
+        tell(job, "started" if job.state() == "waiting" else "resumed")
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        log = job.path.with_name(job.path.name + ".log")
+        with open(log, "ab") as out:
+            process = subprocess.Popen([*command, *job.arguments()], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+            running.add(process)
+            code = process.wait()
+            running.discard(process)
+        stopped = code == 130 or stop.is_set()
+        tell(job, "finished" if code == 0 else "stopped" if stopped else f"failed, exit code {code}: see {log}")
+
+    with ThreadPoolExecutor(workers) as pool:
+        waits = [pool.submit(one, job) for job in jobs]
+        try:
+            for wait in waits:
+                wait.result()
+        except KeyboardInterrupt:
+            stop.set()  # the terminal has told the processes too; let them save themselves
+            for process in list(running):
+                process.wait()
+            raise
+    return {job: job.state() for job in jobs}
