@@ -147,7 +147,7 @@ def load(name: str, registry: Registry) -> Study:
             raise SmbrlError(f"cannot read the study {name} ({error.strerror})") from error
     known = packaged(registry)
     if name not in known:
-        raise SmbrlError(f"there is no study {name!r}: {suggestion(name, known)}; or give a {SUFFIX} file")
+        raise SmbrlError(f"there is no study {name!r} and no {SUFFIX} file of that name; {suggestion(name, known)}")
     return parse(name, known[name], f"{name}{SUFFIX}")
 
 
