@@ -43,8 +43,7 @@ class LatentViews:
             raise NotImplementedError("an agent without skills has no decoder")
         with autocast(self.compute):
             mean, _ = self.decoder(self.model.dynamics.latent(state))
-        encoder = self.model.encoder
-        return (mean - encoder.shift) / encoder.scale  # type: ignore[no-any-return]
+        return self.model.encoder.denormalise(mean)
 
     @torch.no_grad()
     def infer(self, obs: Tensor, actions: Tensor) -> Tensor:

@@ -60,7 +60,7 @@ class FlatModel(nn.Module):
     def decode(self, state: Tensor) -> Tensor:
         """States -> raw observations."""
         mean: Tensor = self.decoder(self.dynamics.latent(state))[0]
-        return (mean - self.encoder.shift) / self.encoder.scale
+        return self.encoder.denormalise(mean)
 
     def infer(self, obs: Tensor, actions: Tensor) -> Tensor:
         """The action itself: ``(..., 1, O), (..., 1, A) -> (..., A)``."""

@@ -43,6 +43,10 @@ class Encoder(Part, nn.Module, ABC):
         """Raw observations ``(..., O)`` in the units the networks see; what a decoder reconstructs."""
         return obs * self.scale + self.shift
 
+    def denormalise(self, seen: Tensor) -> Tensor:
+        """The inverse of ``normalise``; override both or neither."""
+        return (seen - self.shift) / self.scale
+
     def fast(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]] | None:
         """The encoder as it is now in plain numpy, ``(E, O) -> (E, latent)``, for small batches on the CPU where
         torch's overhead dominates; None where there is no such path. Same numbers to 1e-5."""

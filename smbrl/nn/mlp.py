@@ -24,12 +24,20 @@ class MLP(nn.Module):
         inputs: size of the input, or sizes of inputs that are to be concatenated.
         hidden: widths of the hidden layers.
         output: size of the output.
+        exact: the last product is float32 always: bfloat16 resolves a value of 100 to 0.5 only.
     """
 
     def __init__(
-        self, inputs: int | Sequence[int], hidden: Sequence[int], output: int, *, last_gain: float = 1.0
+        self,
+        inputs: int | Sequence[int],
+        hidden: Sequence[int],
+        output: int,
+        *,
+        last_gain: float = 1.0,
+        exact: bool = False,
     ) -> None:
         super().__init__()
+        self.exact = exact
         size = inputs if isinstance(inputs, int) else sum(inputs)
         widths = [size, *hidden, output]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
@@ -55,6 +63,9 @@ class MLP(nn.Module):
         x = linear_elu(x, weight, bias)
         for layer in hidden[1:]:
             x = linear_elu(x, network_weight(layer.weight), layer.bias.unsqueeze(0))
+        if self.exact:
+            with torch.autocast(x.device.type, enabled=False):
+                return F.linear(x.float(), last.weight, last.bias).view(*lead, -1)
         weight = network_weight(last.weight)
         return F.linear(x, weight, last.bias.to(weight.dtype)).view(*lead, -1).float()
 
@@ -62,4 +73,6 @@ class MLP(nn.Module):
         """One head, for ``networks``."""
         *hidden, last = self.linears
         layers = [networks.Layer(networks.ELU, layer.weight, layer.bias) for layer in hidden]
-        return [[*layers, networks.Layer(networks.LINEAR, last.weight, last.bias)]]
+        # what a linear layer sums up is float32 there too; its weights are not
+        kind = networks.SCALAR if self.exact and last.out_features == 1 else networks.LINEAR
+        return [[*layers, networks.Layer(kind, last.weight, last.bias)]]

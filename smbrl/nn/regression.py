@@ -1,0 +1,80 @@
+"""Heads that predict numbers and know their own loss: scalars (rewards, values) and observations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from smbrl.nn.mlp import MLP
+from smbrl.nn.twohot import Space, TwoHot
+
+Regression = Literal["normal", "two_hot"]
+
+
+class NormalHead(nn.Module):
+    """A scalar with unit variance: the loss is half the squared error."""
+
+    def __init__(self, inputs: int | Sequence[int], hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.mlp = MLP(inputs, hidden, 1, exact=True)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """``(..., input)`` each -> the prediction ``(...)``."""
+        return self.mlp(*inputs).squeeze(-1)  # type: ignore[no-any-return]
+
+    def nll(self, *inputs: Tensor, target: Tensor) -> Tensor:
+        """- log density of ``target (...)`` without its constant, ``(...)``."""
+        return 0.5 * (self.forward(*inputs) - target).square()
+
+
+class TwoHotHead(nn.Module):
+    """A scalar as a softmax over bins (see ``TwoHot``); its last layer starts at zero, so the first prediction is 0."""
+
+    def __init__(
+        self,
+        inputs: int | Sequence[int],
+        hidden: Sequence[int],
+        *,
+        bins: int = 255,
+        low: float = -20.0,
+        high: float = 20.0,
+        space: Space = "symexp",
+    ) -> None:
+        super().__init__()
+        self.mlp = MLP(inputs, hidden, bins)
+        self.two_hot = TwoHot(bins, low, high, space)
+        nn.init.zeros_(self.mlp.linears[-1].weight)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """``(..., input)`` each -> the prediction ``(...)``."""
+        return self.two_hot.decode(self.mlp(*inputs).softmax(-1))
+
+    def nll(self, *inputs: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy with the two-hot ``target (...)``, ``(...)``."""
+        return self.two_hot.cross_entropy(self.mlp(*inputs), target)
+
+
+def scalar_head(kind: Regression, inputs: int | Sequence[int], hidden: Sequence[int]) -> NormalHead | TwoHotHead:
+    """A head of that kind."""
+    return NormalHead(inputs, hidden) if kind == "normal" else TwoHotHead(inputs, hidden)
+
+
+class UnitDecoder(nn.Module):
+    """Latent -> observations with unit variance: the loss is half the squared error, summed over dims."""
+
+    def __init__(self, latent: int, hidden: Sequence[int], size: int) -> None:
+        super().__init__()
+        self.mlp = MLP(latent, hidden, size)
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """``(..., latent)`` -> mean, std (1) ``(..., size)``, float32."""
+        mean = self.mlp(latent)
+        return mean, torch.ones_like(mean)
+
+    def nll(self, latent: Tensor, target: Tensor) -> Tensor:
+        """- log density of ``target (..., size)`` without its constant, ``(...)``."""
+        mean: Tensor = self.mlp(latent)
+        return 0.5 * (mean - target).square().sum(-1)
