@@ -8,6 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from smbrl_plugins.agents.latent_mpc import LatentMPC
+from smbrl_plugins.agents.sac import SAC
 from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
 from smbrl_plugins.encoders.fourier import FourierEncoder
 from smbrl_plugins.encoders.mlp import MLPEncoder
@@ -16,6 +17,8 @@ from smbrl_plugins.planners.icem import ICEM
 from smbrl_plugins.planners.mppi import MPPI
 from smbrl_plugins.planners.simple import PolicyOnly, RandomShooting
 from smbrl_plugins.skills.skimo_vae import LSTMSkiMoVAE, SkiMoVAE
+from smbrl_plugins.skills.spirl import LSTMSPiRLSkills, SPiRLSkills
+from smbrl_plugins.tasks.gymnasium_task import Gymnasium
 from smbrl_plugins.tasks.maze import Maze
 
 from smbrl.hookspecs import hookimpl
@@ -26,7 +29,10 @@ from smbrl.interfaces import Part
 def smbrl_parts() -> Sequence[type[Part]]:
     """Every built-in part."""
     planners: list[type[Part]] = [CEM, ICEM, MPPI, PolicyOnly, RandomShooting]
-    return [*planners, FourierEncoder, LSTMSkiMoVAE, LatentMPC, MLPEncoder, Maze, SkiMoVAE, SkillDynamics]
+    skills: list[type[Part]] = [LSTMSPiRLSkills, LSTMSkiMoVAE, SPiRLSkills, SkiMoVAE]
+    agents: list[type[Part]] = [LatentMPC, SAC]
+    tasks: list[type[Part]] = [Gymnasium, Maze]
+    return [*planners, *skills, *agents, *tasks, FourierEncoder, MLPEncoder, SkillDynamics]
 
 
 @hookimpl

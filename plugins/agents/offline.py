@@ -69,8 +69,13 @@ class Offline(ABC):
         """Scalar to minimise, and metrics."""
 
     @abstractmethod
+    def prior_network(self) -> nn.Module:
+        """p(z | s) as it is now, from raw observations to a ``TanhNormal``, which a policy can start as a copy of."""
+
     def prior(self, obs: Tensor) -> TanhNormal:
-        """p(z | s) as it is now: raw observations ``(..., O)`` -> distribution over ``(..., Z)``."""
+        """Raw observations ``(..., O)`` -> distribution over ``(..., Z)``."""
+        prior: TanhNormal = self.prior_network()(obs)
+        return prior
 
     @abstractmethod
     def key(self) -> dict[str, Any]:
@@ -119,15 +124,24 @@ class SkillsAlone(Offline):
     """Skills with a prior network of their own, and nothing else (SPiRL).
 
     Args:
-        skills: whose ``prior`` is not None.
+        skills: with a prior network.
         pace: of the optimiser.
+
+    Raises:
+        SmbrlError: the skills have none.
     """
 
     window = 1
 
     def __init__(self, skills: SkillModel, pace: Pace) -> None:
         super().__init__({"skills": skills}, [skills], pace)
-        self.skills = skills
+        prior = skills.prior_network()
+        if prior is None:
+            raise SmbrlError(
+                f"{type(skills).__name__} has no prior of its own; pre-train it jointly with skill dynamics (bind the "
+                "agent's dynamics) or use skills that have one (SPiRLSkills)"
+            )
+        self.skills, self._prior = skills, prior
 
     def loss(self, windows: SkillWindows, generator: torch.Generator) -> tuple[Tensor, Metrics]:
         """The skill model's own."""
@@ -137,11 +151,9 @@ class SkillsAlone(Offline):
         found = self.skills.loss(steps, actions, windows.mask, generator)
         return found.total, {**found.metrics, "loss": found.total.detach()}
 
-    def prior(self, obs: Tensor) -> TanhNormal:
+    def prior_network(self) -> nn.Module:
         """The skill model's own."""
-        prior = self.skills.prior(obs)
-        assert prior is not None
-        return prior
+        return self._prior
 
     def key(self) -> dict[str, Any]:
         """Skills and pace."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from smbrl_plugins.agents.latent_model import World
+from smbrl_plugins.agents.latent_model import Prior, World
 from smbrl_plugins.agents.offline import Offline, Pace, described
 from torch import Tensor, nn
 
@@ -126,6 +126,7 @@ class JointSkills(Offline):
         super().__init__(dict(zip(names, [*learned, target], strict=True)), learned, pace)
         self.skills, self.model, self.decoder, self.target = skills, model, decoder, target
         self.terms = terms
+        self._prior = Prior(model.encoder, model.policy_head)
         self.window = window
         self.sizes = sizes
         self.target_keep, self.target_every = target_keep, target_every
@@ -146,9 +147,9 @@ class JointSkills(Offline):
         if done % self.target_every == 0:
             move_towards(self.target, self.model.encoder, self.target_keep)
 
-    def prior(self, obs: Tensor) -> TanhNormal:
+    def prior_network(self) -> nn.Module:
         """The policy head on the encoder."""
-        return self.model.policy(self.model.state(obs))
+        return self._prior
 
     def key(self) -> dict[str, Any]:
         """Parts, sizes and weights. It says LatentMPC, which was the first to have it, whoever asks: stored models

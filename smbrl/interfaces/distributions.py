@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -31,6 +32,15 @@ class TanhNormal:
         """A reparameterised sample ``(..., Z)``."""
         noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
         return torch.tanh(self.mean + self.std * noise)
+
+    def rsample_with_log_prob(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """A reparameterised sample ``(..., Z)`` and its log density ``(...)``, exact where ``log_prob`` must clamp."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device, dtype=self.mean.dtype)
+        raw = self.mean + self.std * noise
+        # log(1 - tanh(x)^2) = 2 (log 2 - x - softplus(-2 x))
+        squash = 2.0 * (0.6931471805599453 - raw - F.softplus(-2.0 * raw))
+        normal = -0.5 * noise**2 - self.std.log() - 0.9189385332046727
+        return torch.tanh(raw), (normal - squash).sum(-1)
 
     def kl(self, other: TanhNormal) -> Tensor:
         """KL(self || other) in nats, ``(...)``."""

@@ -60,10 +60,16 @@ class SkillModel(Part, nn.Module, ABC):
         Posterior samples are drawn from ``generator`` only.
         """
 
-    def prior(self, obs: Tensor) -> TanhNormal | None:
-        """p(z | s) where the skill model has a prior network of its own (SPiRL); None where, as in SkiMo, the
-        agent's policy head on the agent's encoder is the prior."""
+    def prior_network(self) -> nn.Module | None:
+        """p(z | s) where the skill model has a prior of its own (SPiRL): a network from raw observations
+        ``(..., O)`` to a ``TanhNormal`` over ``(..., Z)``, which a policy can start as a copy of. None where, as in
+        SkiMo, the agent's policy head on the agent's encoder is the prior."""
         return None
+
+    def prior(self, obs: Tensor) -> TanhNormal | None:
+        """What ``prior_network`` says, None where there is none."""
+        network = self.prior_network()
+        return None if network is None else network(obs)
 
     def fast_policy(self) -> FastPolicy | None:
         """``act`` for the frozen model on the CPU as plain numpy, for single states where torch's overhead
