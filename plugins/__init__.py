@@ -7,9 +7,11 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from smbrl_plugins.agents.dads import DADS
 from smbrl_plugins.agents.latent_mpc import LatentMPC
 from smbrl_plugins.agents.sac import SAC
 from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
+from smbrl_plugins.dynamics.skill_mixture import SkillMixture
 from smbrl_plugins.encoders.fourier import FourierEncoder
 from smbrl_plugins.encoders.mlp import MLPEncoder
 from smbrl_plugins.planners.cem import CEM
@@ -30,9 +32,9 @@ def smbrl_parts() -> Sequence[type[Part]]:
     """Every built-in part."""
     planners: list[type[Part]] = [CEM, ICEM, MPPI, PolicyOnly, RandomShooting]
     skills: list[type[Part]] = [LSTMSPiRLSkills, LSTMSkiMoVAE, SPiRLSkills, SkiMoVAE]
-    agents: list[type[Part]] = [LatentMPC, SAC]
+    agents: list[type[Part]] = [DADS, LatentMPC, SAC]
     tasks: list[type[Part]] = [Gymnasium, Maze]
-    return [*planners, *skills, *agents, *tasks, FourierEncoder, MLPEncoder, SkillDynamics]
+    return [*planners, *skills, *agents, *tasks, FourierEncoder, MLPEncoder, SkillDynamics, SkillMixture]
 
 
 @hookimpl
