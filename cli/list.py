@@ -20,7 +20,7 @@ def command(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KIND]", help="encoder, skill_model, dynamics, planner, agent, task, or gin for gin files."
+            metavar="[KIND]", help="encoder, skill_model, dynamics, heads, planner, agent, task, or gin for gin files."
         ),
     ] = None,
 ) -> None:

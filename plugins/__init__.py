@@ -7,13 +7,16 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from smbrl_plugins.agents.dads import DADS
 from smbrl_plugins.agents.latent_mpc import LatentMPC
 from smbrl_plugins.agents.sac import SAC
+from smbrl_plugins.dynamics.simnorm import SimNormDynamics
+from smbrl_plugins.dynamics.single_step import SingleStepDynamics
 from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
-from smbrl_plugins.dynamics.skill_mixture import SkillMixture
 from smbrl_plugins.encoders.fourier import FourierEncoder
 from smbrl_plugins.encoders.mlp import MLPEncoder
+from smbrl_plugins.encoders.simnorm import SimNormEncoder
+from smbrl_plugins.heads.plain import PlainHeads
+from smbrl_plugins.heads.td_mpc2 import TDMPC2Heads
 from smbrl_plugins.planners.cem import CEM
 from smbrl_plugins.planners.icem import ICEM
 from smbrl_plugins.planners.mppi import MPPI
@@ -32,9 +35,12 @@ def smbrl_parts() -> Sequence[type[Part]]:
     """Every built-in part."""
     planners: list[type[Part]] = [CEM, ICEM, MPPI, PolicyOnly, RandomShooting]
     skills: list[type[Part]] = [LSTMSPiRLSkills, LSTMSkiMoVAE, SPiRLSkills, SkiMoVAE]
-    agents: list[type[Part]] = [DADS, LatentMPC, SAC]
+    agents: list[type[Part]] = [LatentMPC, SAC]
+    encoders: list[type[Part]] = [FourierEncoder, MLPEncoder, SimNormEncoder]
+    dynamics: list[type[Part]] = [SimNormDynamics, SingleStepDynamics, SkillDynamics]
+    heads: list[type[Part]] = [PlainHeads, TDMPC2Heads]
     tasks: list[type[Part]] = [Gymnasium, Maze]
-    return [*planners, *skills, *agents, *tasks, FourierEncoder, MLPEncoder, SkillDynamics, SkillMixture]
+    return [*encoders, *skills, *dynamics, *heads, *planners, *agents, *tasks]
 
 
 @hookimpl

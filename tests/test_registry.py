@@ -240,7 +240,7 @@ WRONG = {
     ),
     "part without a contract": (
         HOOK + "def smbrl_parts(): return [dict]",
-        "part dict implements no contract (a subclass of one of Encoder, SkillModel, Dynamics, Planner, Agent, Task); "
+        "part dict implements no contract (a subclass of one of Encoder, SkillModel, Dynamics, Heads, Planner, Agent, Task); "
         "it is skipped",
     ),
     "the contract itself": (

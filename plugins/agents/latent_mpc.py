@@ -3,52 +3,72 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
 from smbrl_plugins.agents.latent_model import LatentModel, Prior, Target
-from smbrl_plugins.agents.latent_mpc_losses import ActorLoss, ActorStates, ModelLoss, Targets
+from smbrl_plugins.agents.latent_mpc_losses import ActorLoss, ActorStates, ConsistencyTarget, ModelLoss, Targets
 from smbrl_plugins.agents.latent_views import LatentViews
-from smbrl_plugins.agents.offline import Pace
+from smbrl_plugins.agents.mortal import Mortal
+from smbrl_plugins.agents.offline import Offline, Pace, SkillsAlone
 from smbrl_plugins.agents.skill_agent import SkillAgent
 from smbrl_plugins.agents.skimo_pretraining import JointSkills, SkiMoPretraining
 from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
 from smbrl_plugins.encoders.mlp import MLPEncoder
+from smbrl_plugins.heads.plain import PlainHeads
+from smbrl_plugins.planners.simple import PolicyOnly
 from torch import Tensor, nn
 
 from smbrl.errors import SmbrlError
-from smbrl.interfaces import Compute, Dynamics, Encoder, Metrics, Mode, Planner, SkillModel, TaskSpec, Windows
-from smbrl.nn.heads import GaussianDecoder, ScalarEnsemble, TanhNormalHead
+from smbrl.interfaces import (
+    Compute,
+    Dynamics,
+    Encoder,
+    Heads,
+    Metrics,
+    Mode,
+    Planner,
+    SkillModel,
+    TanhNormal,
+    TaskSpec,
+    Windows,
+)
+from smbrl.nn.heads import GaussianDecoder, ScalarEnsemble
 from smbrl.nn.mlp import MLP
+from smbrl.nn.normed import NormedEnsemble, NormedMLP
 from smbrl.nn.optim import Optimiser
 from smbrl.nn.precision import autocast, compile_networks
+from smbrl.nn.scaling import PercentileScale
 from smbrl.nn.target import move_towards
 
 
 class LatentMPC(LatentViews, SkillAgent):
     """A latent model with reward and value heads, a policy held close to a prior, and a planner.
 
-    With a skill model its decisions are skills: skills, skill dynamics and prior are pre-trained jointly on
-    offline windows, then the low level is frozen and everything else goes on learning online (SkiMo). Without
-    one its decisions are env actions and there is neither pre-training nor prior. Without a planner the policy
-    acts.
+    With a skill model its decisions are skills: the skills are pre-trained on offline windows, jointly with the
+    skill dynamics and the prior (SkiMo) or alone where they have a prior network of their own (SPiRL + TD-MPC); then
+    the low level is frozen and everything else learns online. Without one its decisions are env actions and there is
+    neither pre-training nor prior (TD-MPC). Without a planner the policy acts.
 
     Args:
         spec: the task's shapes.
         encoder: of the high level; the low level has its own.
         skills: what a decision is; None for env actions.
         dynamics: over decisions.
+        heads: policy, reward and critics.
         planner: searches through the model while acting; None lets the policy act.
         latent, hidden, layers: size of the latent, width and number of hidden layers of every head.
-        critics: Q ensemble; the smallest counts.
+        critics: Q ensemble.
         window: N, decisions in a training window.
         discount: per decision.
         rho: weight of a prediction t decisions ahead is rho^t, everywhere.
         joint: see ``SkiMoPretraining``; False is the paper's ablation.
         reconstruction_weight, consistency_weight, prior_weight, reward_weight, value_weight: of the losses.
-        encoded_weight: see ``ModelLoss``.
-        actor_states: see ``ActorLoss``.
-        target_lambda, lower_bound, lowest_return, highest_return: see ``Targets``.
+        encoded_weight, consistency_target, termination_weight: see ``ModelLoss``.
+        actor_states, actor_last, kl_rho, entropy_weight: see ``ActorLoss``.
+        scaled_values: the policy's gain in value counts relative to the spread of values (TD-MPC2).
+        target_lambda, lower_bound, lowest_return, highest_return, through_end: see ``Targets``.
         alpha: temperature of the prior; the start value where it is learned.
         target_kl: nats that alpha is learned to hold the policy's KL from the prior at; None keeps alpha fixed.
         learning_rate, alpha_learning_rate, clip: of Adam; clip is of the global gradient norm of a loss.
@@ -65,6 +85,7 @@ class LatentMPC(LatentViews, SkillAgent):
         encoder: type[Encoder] = MLPEncoder,
         skills: type[SkillModel] | None = None,
         dynamics: type[Dynamics] = SkillDynamics,
+        heads: type[Heads] = PlainHeads,
         planner: type[Planner] | None = None,
         latent: int = 128,
         hidden: int = 128,
@@ -80,11 +101,18 @@ class LatentMPC(LatentViews, SkillAgent):
         reward_weight: float = 0.25,
         value_weight: float = 0.1,
         encoded_weight: float = 1.0,
+        consistency_target: ConsistencyTarget = "target",
+        termination_weight: float = 1.0,
         actor_states: ActorStates = "encoded",
+        actor_last: bool = False,
+        kl_rho: float | None = None,
+        entropy_weight: float = 0.0,
+        scaled_values: bool = False,
         target_lambda: float = 0.0,
         lower_bound: bool = False,
         lowest_return: float | None = None,
         highest_return: float | None = None,
+        through_end: bool = False,
         alpha: float = 1.0,
         target_kl: float | None = 3.0,
         learning_rate: float = 1e-3,
@@ -102,78 +130,112 @@ class LatentMPC(LatentViews, SkillAgent):
         self.window, self.discount = window, discount
         self.target_keep, self.target_every = target_keep, target_every
         self.target_kl = target_kl
-        self.planner = None if planner is None else planner()
+        self.planner = PolicyOnly() if planner is None else planner()
         build = dynamics(latent, self.decision)
-        size = build.latent_size
-        policy = TanhNormalHead(size, [hidden] * layers, self.decision)
-        heads = ScalarEnsemble(1 + critics, (size, self.decision), hidden, layers)
-        self.model = LatentModel(encoder(spec, latent), build, policy, heads, self.decision)
-        self.decoder = None if self.skills is None else GaussianDecoder(size, [hidden] * 2, spec.observation)
-        self.target = Target(*copy.deepcopy((self.model.encoder, heads))).requires_grad_(False)
+        if self.horizon % build.steps:
+            raise SmbrlError(
+                f"{type(build).__name__}.steps is {build.steps}, but a decision lasts {self.horizon} env steps; bind a "
+                "number of predictions that divides it"
+            )
+        recipe = heads(build.latent_size, self.decision, hidden, layers, critics)
+        self.model = LatentModel(encoder(spec, latent), build, recipe, self.decision)
+        joint_skills = self.skills is not None and self.skills.prior_network() is None
+        self.decoder: GaussianDecoder | None = None
+        if joint_skills:
+            self.decoder = GaussianDecoder(build.latent_size, [hidden] * 2, spec.observation)
+        self.target = Target(*copy.deepcopy((self.model.encoder, self.model.heads))).requires_grad_(False)
         self.prior: Prior | None = None
-        if self.skills is not None:
-            self.prior = Prior(*copy.deepcopy((self.model.encoder, policy))).requires_grad_(False)
+        if joint_skills:
+            self.prior = Prior(*copy.deepcopy((self.model.encoder, self.model.policy_head))).requires_grad_(False)
         self.log_alpha = nn.Parameter(torch.tensor(float(np.log(alpha))))
+        self.scale = PercentileScale() if scaled_values else None
 
-        targets = Targets(discount, target_lambda, lower_bound, lowest_return, highest_return)
-        self.model_loss = ModelLoss(targets, consistency_weight, reward_weight, value_weight, rho, encoded_weight)
-        self.actor_loss = ActorLoss(actor_states, rho)
+        targets = Targets(discount, target_lambda, lower_bound, lowest_return, highest_return, through_end)
+        self.model_loss = ModelLoss(
+            targets,
+            consistency_weight,
+            reward_weight,
+            value_weight,
+            rho,
+            encoded_weight,
+            consistency_target,
+            termination_weight,
+        )
+        self.actor_loss = ActorLoss(actor_states, rho, kl_rho, actor_last, entropy_weight)
 
-        world: list[nn.Module] = [self.model.encoder, self.model.dynamics, self.model.heads]
+        world: list[nn.Module | None] = [
+            self.model.encoder,
+            self.model.dynamics,
+            self.model.heads,
+            self.model.termination,
+        ]
+        learned = [p for module in world if module is not None for p in module.parameters()]
         self.optimisers = {
-            "model": Optimiser([p for module in world for p in module.parameters()], learning_rate, clip=clip),
-            "actor": Optimiser(policy.parameters(), learning_rate, clip=clip),
+            "model": Optimiser(learned, learning_rate, clip=clip),
+            "actor": Optimiser(self.model.policy_head.parameters(), learning_rate, clip=clip),
             "alpha": Optimiser([self.log_alpha], alpha_learning_rate, clip=clip),
         }
-        self.offline = None
-        if self.skills is not None and self.decoder is not None:
+        self.offline: Offline | None = None
+        pace = Pace(learning_rate, clip, decay_updates, decay_from, decay_to)
+        if self.skills is not None and self.decoder is None:
+            self.offline = SkillsAlone(self.skills, pace)
+        elif self.skills is not None and self.decoder is not None:
+            sizes: dict[str, Any] = {"latent": latent, "hidden": hidden, "layers": layers}
+            if recipe.settings != PlainHeads(build.latent_size, self.decision, hidden, layers, critics).settings:
+                # the policy is the prior; of the paper's heads the sizes say it all
+                sizes["heads"] = {"part": type(recipe).__name__, **recipe.settings}
             self.offline = JointSkills(
                 self.skills,
                 self.model,
                 self.decoder,
                 self.target.encoder,
                 terms=SkiMoPretraining(joint, reconstruction_weight, consistency_weight, prior_weight, rho),
-                pace=Pace(learning_rate, clip, decay_updates, decay_from, decay_to),
+                pace=pace,
                 window=window,
-                sizes={"latent": latent, "hidden": hidden, "layers": layers},
+                sizes=sizes,
                 target_keep=target_keep,
                 target_every=target_every,
             )
+        if self.offline is not None:
             self.optimisers["pretraining"] = self.offline.optimiser
 
     def prepare(self, compute: Compute) -> None:
         """See the contract."""
         super().prepare(compute)
-        compile_networks(self, (MLP, ScalarEnsemble), compute)
+        compile_networks(self, (MLP, NormedMLP, ScalarEnsemble, NormedEnsemble), compute)
 
     # -- acting ------------------------------------------------------------------------------------
     def initial_memory(self, envs: int) -> Tensor:
         """The planner's memory."""
-        device = self.log_alpha.device
-        if self.planner is None:
-            return torch.zeros(envs, 0, device=device)
-        return self.planner.initial_memory(envs, self.decision, device)
+        return self.planner.initial_memory(envs, self.decision, self.log_alpha.device)
 
     @torch.no_grad()
     def act(
         self, obs: Tensor, memory: Tensor, *, mode: Mode, step: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Plan where there is a planner, else play the policy; in mode prior, sample the prior (flat: at random)."""
+        """Plan; in mode prior, sample the prior (flat: at random)."""
         with autocast(self.compute):
             if mode == "prior":
                 return self._from_prior(obs, generator), memory
-            state = self.model.state(obs)
-            if self.planner is not None:
-                explore = mode == "explore"
-                return self.planner.plan(self.model, state, memory, step=step, explore=explore, generator=generator)
-            policy = self.model.policy(state)
-            return (policy.rsample(generator) if mode == "explore" else policy.mode), memory
+            model, state = self.model, self.model.state(obs)
+            explore = mode == "explore"
+            if model.termination is None:
+                return self.planner.plan(model, state, memory, step=step, explore=explore, generator=generator)
+            state = Mortal.begin(state)
+            return self.planner.plan(Mortal(model), state, memory, step=step, explore=explore, generator=generator)
 
     def _from_prior(self, obs: Tensor, generator: torch.Generator) -> Tensor:
-        if self.prior is None:
+        prior = self._prior(obs)
+        if prior is None:
             return 2.0 * torch.rand(len(obs), self.decision, generator=generator, device=obs.device) - 1.0
-        prior = self.prior(obs) if self._online or self.offline is None else self.offline.prior(obs)
         return prior.rsample(generator)
+
+    def _prior(self, obs: Tensor) -> TanhNormal | None:
+        """p(z | s) where pre-training left it; None for env actions."""
+        if self.offline is None:
+            return None
+        prior: TanhNormal = self.prior(obs) if self.prior is not None and self._online else self.offline.prior(obs)
+        return prior
 
     def start_online(self) -> None:
         """Freeze the prior where pre-training left it, and the low level; fresh optimisers."""
@@ -192,11 +254,13 @@ class LatentMPC(LatentViews, SkillAgent):
         alpha = self.log_alpha.exp()
         with autocast(self.compute):
             with torch.no_grad():
-                prior = None if self.prior is None else self.prior(windows.obs[:, :-1])
-            loss, kl, found = self.actor_loss(windows, self.model, rollout, prior, alpha.detach(), generator)
+                prior = self._prior(windows.obs[:, : self.actor_loss.count(windows)])
+            loss, kl, found = self.actor_loss(
+                windows, self.model, rollout, prior, alpha.detach(), generator, self.scale
+            )
         metrics |= found
         metrics["actor_grad_norm"] = self.optimisers["actor"].minimise(loss)
-        if self.target_kl is not None and self.prior is not None:
+        if self.target_kl is not None and prior is not None:
             self.optimisers["alpha"].minimise(self.temperature_loss(kl))
         metrics["alpha"] = alpha.detach()
         self._follow()

@@ -42,15 +42,7 @@ class FourierEncoder(Encoder):
 
     def features(self, obs: Tensor) -> Tensor:
         """Raw observations ``(..., O)`` -> ``(..., O + 2 * octaves * positions)``, float32."""
-        x = self.normalise(obs)
-        angle = 2.0 * math.pi * x[..., self.position]
-        sin, cos = torch.sin(angle), torch.cos(angle)
-        parts = [x]
-        for octave in range(self.octaves):
-            if octave:  # of the double angle: two products instead of two more series
-                sin, cos = 2.0 * sin * cos, 1.0 - 2.0 * sin * sin
-            parts += [sin, cos]
-        return torch.cat(parts, -1)
+        return fourier_features(self.normalise(obs), self.position, self.octaves)
 
     def forward(self, obs: Tensor) -> Tensor:
         """See the contract."""
@@ -78,3 +70,15 @@ class FourierEncoder(Encoder):
             return layers(inputs)
 
         return encode
+
+
+def fourier_features(x: Tensor, position: Tensor, octaves: int) -> Tensor:
+    """``x (..., O)`` and behind it sin and cos of 2^k pi of its elements ``position``, k = 1 .. octaves."""
+    angle = 2.0 * math.pi * x[..., position]
+    sin, cos = torch.sin(angle), torch.cos(angle)
+    parts = [x]
+    for octave in range(octaves):
+        if octave:  # of the double angle: two products instead of two more series
+            sin, cos = 2.0 * sin * cos, 1.0 - 2.0 * sin * sin
+        parts += [sin, cos]
+    return torch.cat(parts, -1)

@@ -23,11 +23,13 @@ class Dynamics(Part, nn.Module, ABC):
     Attributes:
         state: size S.
         latent_size: size of what ``latent`` returns (what the heads are built on).
+        steps: predictions that ``step`` makes for one decision; a decision's reward is the sum of as many.
     """
 
     kind: ClassVar[str] = "dynamics"
     state: int
     latent_size: int
+    steps: int = 1
 
     def initial(self, latent: Tensor) -> Tensor:
         """Encoded observations ``(..., latent)`` -> states ``(..., S)``."""
@@ -41,6 +43,11 @@ class Dynamics(Part, nn.Module, ABC):
         most likely state, so that whoever searches or predicts with it needs to know nothing of randomness.
         Deterministic models ignore the generator.
         """
+
+    def advance(self, state: Tensor, decision: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One of the ``steps`` predictions of a decision. Models that need several override it and let ``step``
+        repeat it."""
+        return self.step(state, decision, generator)
 
     def latent(self, state: Tensor) -> Tensor:
         """States ``(..., S)`` -> what reward, value, policy and decoder heads read, ``(..., latent_size)``."""

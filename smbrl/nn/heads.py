@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smbrl.interfaces import TanhNormal
+from smbrl.interfaces import Scalars, TanhNormal
 from smbrl.nn import networks
 from smbrl.nn.layers import batched_linear_elu, joined, norm_tanh
 from smbrl.nn.mlp import MLP
@@ -42,6 +42,20 @@ class TanhNormalHead(nn.Module):
         return tanh_normal(self.mlp(*inputs), log_std=self.log_std)
 
 
+class SteadyPolicy(nn.Module):
+    """An MLP that returns a tanh-normal of fixed deviation: tanh(mean + std * noise)."""
+
+    def __init__(self, inputs: int | Sequence[int], hidden: Sequence[int], size: int, std: float) -> None:
+        super().__init__()
+        self.mlp = MLP(inputs, hidden, size)
+        self.std = std
+
+    def forward(self, *inputs: Tensor) -> TanhNormal:
+        """``(..., input)`` each -> distribution over ``(..., size)``."""
+        mean = self.mlp(*inputs)
+        return TanhNormal(mean, torch.full_like(mean, self.std))
+
+
 class GaussianDecoder(nn.Module):
     """Latent -> a Gaussian over normalised observations with a learned deviation in [0.1, 1.5]."""
 
@@ -60,7 +74,7 @@ class GaussianDecoder(nn.Module):
         return (0.5 * ((target - mean) / std) ** 2 + std.log() + 0.5 * math.log(2 * math.pi)).sum(-1)
 
 
-class ScalarEnsemble(nn.Module):
+class ScalarEnsemble(Scalars):
     """M scalar heads of the same shape on the same input, computed as one.
 
     Each head: Linear, LayerNorm, tanh, then an MLP with ELU and a last layer of gain 0.01. The first layers
@@ -105,6 +119,10 @@ class ScalarEnsemble(nn.Module):
             last = zip(x.float(), self.last_weight[heads, :, 0], self.last_bias[heads], strict=True)
             y = torch.stack([torch.addmv(b, rows, w) for rows, w, b in last])
         return y.view(count, *lead)
+
+    def raw(self, *inputs: Tensor, heads: slice = slice(None), generator: torch.Generator | None = None) -> Tensor:
+        """The scalars themselves; nothing is drawn."""
+        return self(*inputs, heads=heads)  # type: ignore[no-any-return]
 
     def described(self) -> list[list[networks.Layer]]:
         """Head by head, for ``networks``."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from smbrl.interfaces import KINDS, Dynamics, Encoder, Part, Planner, SkillModel, TaskSpec
 from smbrl.testing.agents import check_agent
 from smbrl.testing.findings import Finding, Report
+from smbrl.testing.heads import check_heads
 from smbrl.testing.tasks import check_task
 
 SPEC = TaskSpec(4, 2, shift=(-0.5, -0.5, 0.0, 0.0), scale=(0.1, 0.1, 0.2, 0.2), position=(0, 1), time_limit=50)
@@ -191,6 +192,7 @@ CHECKS: dict[str, Callable[[Any, Report], None]] = {
     "encoder": check_encoder,
     "skill_model": check_skill_model,
     "dynamics": check_dynamics,
+    "heads": lambda build, report: check_heads(build, report, BATCHES),
     "planner": check_planner,
     "agent": lambda build, report: check_agent(build, SPEC, report),
     "task": check_task,

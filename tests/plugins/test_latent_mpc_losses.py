@@ -149,12 +149,12 @@ def test_actor_loss_and_its_gradient_equal_loops(states):
     with torch.no_grad():
         agent.model.heads.last_weight.mul_(100)
     torch.manual_seed(3)
-    rollout = Rollout(torch.randn(6, N, 16), torch.randn(6, N, 16))
+    rollout = Rollout(torch.randn(6, N + 1, 16), torch.randn(6, N + 1, 16))
     prior = TanhNormal(torch.randn(6, N, 5), torch.rand(6, N, 5) + 0.5)
     g = torch.Generator().manual_seed(6)
     noise = torch.randn(6, N, 5, generator=torch.Generator().manual_seed(6))
     loss, kl, _ = ActorLoss(states)(w, agent.model, rollout, prior, torch.tensor(0.3), g)
-    latents = rollout.imagined if states == "imagined" else rollout.encoded
+    latents = (rollout.imagined if states == "imagined" else rollout.encoded)[:, :N]
     expected = actor_by_hand(agent, w, latents, prior, 0.3, noise, first=states == "first")
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-6)
     parameters = agent.optimisers["actor"].parameters
