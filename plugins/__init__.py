@@ -7,11 +7,13 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from smbrl_plugins.agents.dads import DADS
 from smbrl_plugins.agents.latent_mpc import LatentMPC
 from smbrl_plugins.agents.sac import SAC
 from smbrl_plugins.dynamics.simnorm import SimNormDynamics
 from smbrl_plugins.dynamics.single_step import SingleStepDynamics
 from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
+from smbrl_plugins.dynamics.skill_mixture import SkillMixture
 from smbrl_plugins.encoders.fourier import FourierEncoder
 from smbrl_plugins.encoders.mlp import MLPEncoder
 from smbrl_plugins.encoders.simnorm import SimNormEncoder
@@ -35,9 +37,9 @@ def smbrl_parts() -> Sequence[type[Part]]:
     """Every built-in part."""
     planners: list[type[Part]] = [CEM, ICEM, MPPI, PolicyOnly, RandomShooting]
     skills: list[type[Part]] = [LSTMSPiRLSkills, LSTMSkiMoVAE, SPiRLSkills, SkiMoVAE]
-    agents: list[type[Part]] = [LatentMPC, SAC]
+    agents: list[type[Part]] = [DADS, LatentMPC, SAC]
     encoders: list[type[Part]] = [FourierEncoder, MLPEncoder, SimNormEncoder]
-    dynamics: list[type[Part]] = [SimNormDynamics, SingleStepDynamics, SkillDynamics]
+    dynamics: list[type[Part]] = [SimNormDynamics, SingleStepDynamics, SkillDynamics, SkillMixture]
     heads: list[type[Part]] = [PlainHeads, TDMPC2Heads]
     tasks: list[type[Part]] = [Gymnasium, Maze]
     return [*encoders, *skills, *dynamics, *heads, *planners, *agents, *tasks]

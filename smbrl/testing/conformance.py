@@ -59,6 +59,9 @@ def check_encoder(build: Callable[..., Encoder], report: Report) -> None:
         report.equal("the same output twice", batch, encoder(obs), "draw nothing at random")
         report.every_parameter_gets_gradient("the output", encoder, encoder(obs).square().sum())
         report.state_round_trip(encoder, lambda module: module(obs))
+    with report.guarded("denormalise"):
+        back = encoder.denormalise(encoder.normalise(obs))
+        report.equal("denormalise to undo normalise", back, obs, "override both or neither", tolerance=1e-4)
 
 
 def check_skill_model(build: Callable[..., SkillModel], report: Report) -> None:
