@@ -8,12 +8,15 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from smbrl_plugins.agents.dads import DADS
+from smbrl_plugins.agents.dreamer import Dreamer
 from smbrl_plugins.agents.latent_mpc import LatentMPC
 from smbrl_plugins.agents.sac import SAC
+from smbrl_plugins.dynamics.rssm import RSSM
 from smbrl_plugins.dynamics.simnorm import SimNormDynamics
 from smbrl_plugins.dynamics.single_step import SingleStepDynamics
 from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
 from smbrl_plugins.dynamics.skill_mixture import SkillMixture
+from smbrl_plugins.encoders.deep import DeepEncoder
 from smbrl_plugins.encoders.fourier import FourierEncoder
 from smbrl_plugins.encoders.mlp import MLPEncoder
 from smbrl_plugins.encoders.simnorm import SimNormEncoder
@@ -37,9 +40,9 @@ def smbrl_parts() -> Sequence[type[Part]]:
     """Every built-in part."""
     planners: list[type[Part]] = [CEM, ICEM, MPPI, PolicyOnly, RandomShooting]
     skills: list[type[Part]] = [LSTMSPiRLSkills, LSTMSkiMoVAE, SPiRLSkills, SkiMoVAE]
-    agents: list[type[Part]] = [DADS, LatentMPC, SAC]
-    encoders: list[type[Part]] = [FourierEncoder, MLPEncoder, SimNormEncoder]
-    dynamics: list[type[Part]] = [SimNormDynamics, SingleStepDynamics, SkillDynamics, SkillMixture]
+    agents: list[type[Part]] = [DADS, Dreamer, LatentMPC, SAC]
+    encoders: list[type[Part]] = [DeepEncoder, FourierEncoder, MLPEncoder, SimNormEncoder]
+    dynamics: list[type[Part]] = [RSSM, SimNormDynamics, SingleStepDynamics, SkillDynamics, SkillMixture]
     heads: list[type[Part]] = [PlainHeads, TDMPC2Heads]
     tasks: list[type[Part]] = [Gymnasium, Maze]
     return [*encoders, *skills, *dynamics, *heads, *planners, *agents, *tasks]

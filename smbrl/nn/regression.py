@@ -57,9 +57,13 @@ class TwoHotHead(nn.Module):
         return self.two_hot.cross_entropy(self.mlp(*inputs), target)
 
 
-def scalar_head(kind: Regression, inputs: int | Sequence[int], hidden: Sequence[int]) -> NormalHead | TwoHotHead:
-    """A head of that kind."""
-    return NormalHead(inputs, hidden) if kind == "normal" else TwoHotHead(inputs, hidden)
+def scalar_head(
+    kind: Regression, inputs: int | Sequence[int], hidden: Sequence[int], *, bins: int = 255, limit: float = 20.0
+) -> NormalHead | TwoHotHead:
+    """A head of that kind; ``bins`` from -limit to limit in symlog space where it has bins."""
+    if kind == "normal":
+        return NormalHead(inputs, hidden)
+    return TwoHotHead(inputs, hidden, bins=bins, low=-limit, high=limit)
 
 
 class UnitDecoder(nn.Module):
