@@ -65,7 +65,7 @@ class Dreamer(DreamerViews, SkillAgent):
         noise: deviation of what is added to decisions while exploring.
         world_learning_rate, policy_learning_rate, value_learning_rate: of Adam.
         world_clip, clip: global gradient norms: of the world model; of policy and of value.
-        pretraining_learning_rate, pretraining_clip, decay_updates, decay_from, decay_to: see ``Pace``.
+        pretraining_rate, pretraining_clip, decay_updates, decay_from, decay_to: see ``Pace``.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Dreamer(DreamerViews, SkillAgent):
         value_learning_rate: float = 8e-5,
         world_clip: float = 100.0,
         clip: float = 100.0,
-        pretraining_learning_rate: float = 1e-3,
+        pretraining_rate: float = 1e-3,
         pretraining_clip: float = 100.0,
         decay_updates: int | None = None,
         decay_from: float = 0.3,
@@ -153,7 +153,7 @@ class Dreamer(DreamerViews, SkillAgent):
                     f"Dreamer.skills is @{type(self.skills).__name__}, which has no prior of its own for the policy to "
                     "stay close to; bind a skill model that has one, such as @SPiRLSkills"
                 )
-            pace = Pace(pretraining_learning_rate, pretraining_clip, decay_updates, decay_from, decay_to)
+            pace = Pace(pretraining_rate, pretraining_clip, decay_updates, decay_from, decay_to)
             self.offline = SkillsAlone(self.skills, pace)
             self.optimisers["pretraining"] = self.offline.optimiser
 
