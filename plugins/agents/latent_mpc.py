@@ -72,6 +72,7 @@ class LatentMPC(LatentViews, SkillAgent):
         alpha: temperature of the prior; the start value where it is learned.
         target_kl: nats that alpha is learned to hold the policy's KL from the prior at; None keeps alpha fixed.
         learning_rate, alpha_learning_rate, clip: of Adam; clip is of the global gradient norm of a loss.
+        pretraining_rate, pretraining_clip: the same of pre-training; None: those of ``learning_rate`` and ``clip``.
         decay_updates, decay_from, decay_to: pre-training's learning rate stays for the share ``decay_from`` of
             ``decay_updates`` updates, then follows a cosine down to the share ``decay_to`` of itself; with None
             it stays.
@@ -118,6 +119,8 @@ class LatentMPC(LatentViews, SkillAgent):
         learning_rate: float = 1e-3,
         alpha_learning_rate: float = 3e-4,
         clip: float = 100.0,
+        pretraining_rate: float | None = None,
+        pretraining_clip: float | None = None,
         decay_updates: int | None = None,
         decay_from: float = 0.3,
         decay_to: float = 0.03,
@@ -176,7 +179,13 @@ class LatentMPC(LatentViews, SkillAgent):
             "alpha": Optimiser([self.log_alpha], alpha_learning_rate, clip=clip),
         }
         self.offline: Offline | None = None
-        pace = Pace(learning_rate, clip, decay_updates, decay_from, decay_to)
+        pace = Pace(
+            learning_rate if pretraining_rate is None else pretraining_rate,
+            clip if pretraining_clip is None else pretraining_clip,
+            decay_updates,
+            decay_from,
+            decay_to,
+        )
         if self.skills is not None and self.decoder is None:
             self.offline = SkillsAlone(self.skills, pace)
         elif self.skills is not None and self.decoder is not None:

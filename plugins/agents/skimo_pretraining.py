@@ -25,7 +25,7 @@ class SkiMoPretraining:
         reconstruction: lambda_O, of the negative log-likelihood of the decoded observation.
         consistency: lambda_L, of the squared error of the predicted latent.
         prior: lambda_SP, of KL(posterior || prior).
-        rho: weight of a prediction t skills ahead is rho^t.
+        rho: weight of the prediction after t others is rho^t.
         limit: a window whose consistency error exceeds this gives no gradient from it.
     """
 
@@ -46,24 +46,26 @@ class SkiMoPretraining:
         decoder: GaussianDecoder,
         generator: torch.Generator,
     ) -> tuple[Tensor, Metrics]:
-        """Scalar to minimise, and metrics. The high-level terms count 1/N, as in the released implementation."""
+        """Scalar to minimise, and metrics. The high-level terms count 1 / predictions, as in the released
+        implementation: one prediction a skill, or where the dynamics make several, one for each of them."""
         decisions = windows.mask.shape[1]
-        h = skills.horizon
+        h, each = skills.horizon, model.dynamics.steps
         steps = windows.obs[:, :-1].reshape(-1, decisions, h, windows.obs.shape[-1])
         actions = windows.actions.reshape(-1, decisions, h, windows.actions.shape[-1])
         found = skills.loss(steps, actions, windows.mask, generator)
 
-        obs = windows.obs[:, ::h]  # before each skill, and after the last
+        obs = windows.obs[:, :: h // each]  # before each prediction, and after the last
+        mask = windows.mask.repeat_interleave(each, 1)
         latent = model.encoder(obs)
         with torch.no_grad():
             goal = target(obs[:, 1:])
         skill = found.skill if self.joint else found.skill.detach()
-        reconstruction = self.reconstruction_error(decoder, model.encoder, obs, latent, windows.mask)
-        consistency = self.consistency_error(model, latent[:, 0], skill, goal, windows.mask)
-        prior = self.prior_error(model, found.posterior, latent[:, :-1], windows.mask)
+        reconstruction = self.reconstruction_error(decoder, model.encoder, obs, latent, mask)
+        consistency = self.consistency_error(model, latent[:, 0], skill, goal, mask)
+        prior = self.prior_error(model, found.posterior, latent[:, :-1:each], windows.mask)
 
         high = self.reconstruction * reconstruction + self.consistency * consistency
-        total = found.total + self.prior * prior + high / decisions
+        total = found.total + self.prior * prior + high / (decisions * each)
         metrics = {
             **found.metrics,
             "reconstruction": reconstruction.detach(),
@@ -82,7 +84,7 @@ class SkiMoPretraining:
 
     def consistency_error(self, model: World, latent: Tensor, skill: Tensor, goal: Tensor, mask: Tensor) -> Tensor:
         """sum_t rho^t mean_D (hhat_{t+1} - E^-(s_{t+1}))^2, mean over windows."""
-        states = model.imagine(model.dynamics.initial(latent), skill)
+        states = model.trace(model.dynamics.initial(latent), skill)
         error = (model.dynamics.latent(states[:, 1:]).float() - goal.float()).square().mean(-1)
         weight = self.rho ** torch.arange(mask.shape[1], device=mask.device)
         return (error * weight * mask).sum(1).clamp(max=self.limit).mean()
