@@ -10,6 +10,7 @@ from pathlib import Path
 from smbrl_plugins.agents.dads import DADS
 from smbrl_plugins.agents.dreamer import Dreamer
 from smbrl_plugins.agents.latent_mpc import LatentMPC
+from smbrl_plugins.agents.lsp import LSP
 from smbrl_plugins.agents.sac import SAC
 from smbrl_plugins.dynamics.rssm import RSSM
 from smbrl_plugins.dynamics.simnorm import SimNormDynamics
@@ -40,7 +41,7 @@ def smbrl_parts() -> Sequence[type[Part]]:
     """Every built-in part."""
     planners: list[type[Part]] = [CEM, ICEM, MPPI, PolicyOnly, RandomShooting]
     skills: list[type[Part]] = [LSTMSPiRLSkills, LSTMSkiMoVAE, SPiRLSkills, SkiMoVAE]
-    agents: list[type[Part]] = [DADS, Dreamer, LatentMPC, SAC]
+    agents: list[type[Part]] = [DADS, Dreamer, LatentMPC, LSP, SAC]
     encoders: list[type[Part]] = [DeepEncoder, FourierEncoder, MLPEncoder, SimNormEncoder]
     dynamics: list[type[Part]] = [RSSM, SimNormDynamics, SingleStepDynamics, SkillDynamics, SkillMixture]
     heads: list[type[Part]] = [PlainHeads, TDMPC2Heads]
