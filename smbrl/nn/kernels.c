@@ -113,3 +113,54 @@ void smbrl_norm_tanh_backward(const float *restrict grad, const float *restrict 
             }
         }
 }
+
+static inline float sigmoid(float x, float lowest) {
+    float t = exp_negative(clamped(-fabsf(x), lowest)), up = x > 0.0f ? 1.0f : t;
+    return up / (1.0f + t);
+}
+static inline float from_float(float x) { return x; }
+static inline float to_float(float x) { return x; }
+static inline float from_half(uint16_t x) { return from_bits((uint32_t)x << 16); }
+static inline uint16_t to_half(float x) { /* to nearest, ties to even */
+    uint32_t u;
+    memcpy(&u, &x, 4);
+    uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+    return (uint16_t)(x == x ? rounded : (u >> 16) | 0x40);
+}
+
+/* One step of a GRU from its products: x, h (rows, 3 size) hold reset, update and candidate of input and of state;
+   out = n + u (state - n), n = tanh(x_n + r h_n). Backwards, gates are computed again: cheaper than keeping them. */
+#define GRU(T, NAME, LOAD, STORE)                                                                                     \
+    void NAME(const T *restrict x, const T *restrict h, const float *restrict state, float *restrict out,             \
+              int64_t rows, int64_t size) {                                                                           \
+        float lowest = smbrl_lowest;                                                                                  \
+        for (int64_t i = 0; i < rows; i++, x += 3 * size, h += 3 * size, state += size, out += size)                  \
+            for (int64_t j = 0; j < size; j++) {                                                                      \
+                float r = sigmoid(LOAD(x[j]) + LOAD(h[j]), lowest);                                                   \
+                float u = sigmoid(LOAD(x[size + j]) + LOAD(h[size + j]), lowest);                                     \
+                float n = tanh_(LOAD(x[2 * size + j]) + r * LOAD(h[2 * size + j]), lowest);                           \
+                out[j] = n + u * (state[j] - n);                                                                      \
+            }                                                                                                         \
+    }                                                                                                                 \
+    void NAME##_backward(const float *restrict grad, const T *restrict x, const T *restrict h,                        \
+                         const float *restrict state, T *restrict dx, T *restrict dh, float *restrict dstate,         \
+                         int64_t rows, int64_t size) {                                                                \
+        float lowest = smbrl_lowest;                                                                                  \
+        for (int64_t i = 0; i < rows; i++, x += 3 * size, h += 3 * size, dx += 3 * size, dh += 3 * size,              \
+                     grad += size, state += size, dstate += size)                                                     \
+            for (int64_t j = 0; j < size; j++) {                                                                      \
+                float g = grad[j], own = LOAD(h[2 * size + j]);                                                       \
+                float r = sigmoid(LOAD(x[j]) + LOAD(h[j]), lowest);                                                   \
+                float u = sigmoid(LOAD(x[size + j]) + LOAD(h[size + j]), lowest);                                     \
+                float n = tanh_(LOAD(x[2 * size + j]) + r * own, lowest);                                             \
+                float dn = g * (1.0f - u) * (1.0f - n * n), du = g * (state[j] - n) * u * (1.0f - u);                 \
+                float dr = dn * own * r * (1.0f - r);                                                                 \
+                dstate[j] = g * u;                                                                                    \
+                dx[j] = dh[j] = STORE(dr);                                                                            \
+                dx[size + j] = dh[size + j] = STORE(du);                                                              \
+                dx[2 * size + j] = STORE(dn);                                                                         \
+                dh[2 * size + j] = STORE(dn * r);                                                                     \
+            }                                                                                                         \
+    }
+GRU(float, smbrl_gru, to_float, from_float)
+GRU(uint16_t, smbrl_gru_half, from_half, to_half)

@@ -36,6 +36,10 @@ SIGNATURES = {
     "smbrl_elu_backward": [_POINTER] * 4 + [_SIZE] * 3,
     "smbrl_norm_tanh": [_POINTER] * 5 + [_SIZE] * 3,
     "smbrl_norm_tanh_backward": [_POINTER] * 8 + [_SIZE] * 3,
+    "smbrl_gru": [_POINTER] * 4 + [_SIZE] * 2,
+    "smbrl_gru_backward": [_POINTER] * 7 + [_SIZE] * 2,
+    "smbrl_gru_half": [_POINTER] * 4 + [_SIZE] * 2,
+    "smbrl_gru_half_backward": [_POINTER] * 7 + [_SIZE] * 2,
 }
 NETWORK_SIGNATURES = {
     "smbrl_pack": [_POINTER, _SIZE],
@@ -80,11 +84,11 @@ def networks() -> bool:
     return all(hasattr(library()[0], name) for name in NETWORK_SIGNATURES)
 
 
-def usable(x: Tensor) -> bool:
-    """Whether ``kernels.c`` works on this tensor."""
+def usable(x: Tensor, *types: torch.dtype) -> bool:
+    """Whether ``kernels.c`` works on this tensor: float32, or one of ``types``."""
     return (
         x.device.type == "cpu"
-        and x.dtype == torch.float32
+        and x.dtype in (torch.float32, *types)
         and not torch.compiler.is_compiling()
         and library()[0] is not None
     )

@@ -1,7 +1,9 @@
+import pytest
 import torch
 
+from smbrl.nn import kernels
 from smbrl.nn.precision import autocast, resolve
-from smbrl.nn.rnn import GRU
+from smbrl.nn.rnn import GRU, gated
 
 
 def twins() -> tuple[GRU, torch.nn.GRUCell]:
@@ -41,3 +43,31 @@ def test_bfloat16_stays_near_float32_over_many_steps():
             rough = gru(x, rough)
     assert rough.dtype == torch.float32
     torch.testing.assert_close(rough, h, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_kernels_equal_pytorchs_operators(dtype, monkeypatch):
+    torch.manual_seed(0)
+    x, h = (
+        (4 * torch.randn(7, 3 * 20)).to(dtype).requires_grad_(),
+        (4 * torch.randn(7, 3 * 20)).to(dtype).requires_grad_(),
+    )
+    state, weight = torch.randn(7, 20, requires_grad=True), torch.randn(7, 20)
+    found = []
+    for usable in (kernels.usable, lambda *_: False):
+        monkeypatch.setattr(kernels, "usable", usable)
+        out = gated(x, h, state)
+        found.append([out, *torch.autograd.grad((out * weight).sum(), [x, h, state])])
+        with torch.no_grad():
+            torch.testing.assert_close(gated(x, h, state), out.detach())
+    for mine, theirs in zip(*found, strict=True):
+        # the operators round each step of a bfloat16 gradient, the kernel rounds it once
+        torch.testing.assert_close(mine, theirs, rtol=1e-4 if dtype == torch.float32 else 2e-2, atol=1e-5)
+
+
+def test_saturated_gates_stay_finite():
+    huge = torch.tensor([[1e4, -1e4, 1e4]])
+    for x in (huge, -huge, 0 * huge):
+        out = gated(x, 0 * x, torch.tensor([[0.5]]))
+        assert bool(torch.isfinite(out).all())
+        assert float(out.abs().max()) <= 1.0
