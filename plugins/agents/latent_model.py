@@ -50,9 +50,11 @@ class LatentModel(World):
         termination: logit of the MDP having ended; None: nobody asks.
     """
 
-    def __init__(self, encoder: Encoder, dynamics: Dynamics, recipe: Heads, decision: int) -> None:
-        super().__init__(encoder, dynamics, recipe.policy())
-        self.heads: Scalars = recipe.scalars()
+    def __init__(
+        self, encoder: Encoder, dynamics: Dynamics, policy: nn.Module, heads: Scalars, recipe: Heads, decision: int
+    ) -> None:
+        super().__init__(encoder, dynamics, policy)
+        self.heads = heads
         self.termination = recipe.termination()
         self.recipe = recipe
         self.decision = decision

@@ -37,7 +37,7 @@ from smbrl.interfaces import (
 from smbrl.nn.heads import GaussianDecoder, ScalarEnsemble
 from smbrl.nn.mlp import MLP
 from smbrl.nn.normed import NormedEnsemble, NormedMLP
-from smbrl.nn.optim import Optimiser
+from smbrl.nn.optim import Optimiser, held
 from smbrl.nn.precision import autocast, compile_networks
 from smbrl.nn.scaling import PercentileScale
 from smbrl.nn.target import move_towards
@@ -141,7 +141,8 @@ class LatentMPC(LatentViews, SkillAgent):
                 "number of predictions that divides it"
             )
         recipe = heads(build.latent_size, self.decision, hidden, layers, critics)
-        self.model = LatentModel(encoder(spec, latent), build, recipe, self.decision)
+        policy, scalars = recipe.policy(), recipe.scalars()
+        self.model = LatentModel(encoder(spec, latent), build, policy, scalars, recipe, self.decision)
         joint_skills = self.skills is not None and self.skills.prior_network() is None
         self.decoder: GaussianDecoder | None = None
         if joint_skills:
@@ -261,7 +262,7 @@ class LatentMPC(LatentViews, SkillAgent):
         metrics["model_grad_norm"] = self.optimisers["model"].minimise(loss)
 
         alpha = self.log_alpha.exp()
-        with autocast(self.compute):
+        with held(self.model.heads), autocast(self.compute):
             with torch.no_grad():
                 prior = self._prior(windows.obs[:, : self.actor_loss.count(windows)])
             loss, kl, found = self.actor_loss(
