@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from smbrl_plugins.agents.dreamer_losses import ActorLoss, Outlook, summary, value_loss
 from smbrl_plugins.agents.dreamer_views import DreamerViews
-from smbrl_plugins.agents.dreamer_world import Balance, Dream, Seen, WorldModel, held
+from smbrl_plugins.agents.dreamer_world import Balance, Dream, Seen, WorldModel
 from smbrl_plugins.agents.offline import Pace, SkillsAlone
 from smbrl_plugins.agents.skill_agent import SkillAgent
 from smbrl_plugins.dynamics.rssm import RSSM
@@ -19,7 +19,7 @@ from smbrl.errors import SmbrlError
 from smbrl.interfaces import Compute, Encoder, Metrics, Mode, SkillModel, TanhNormal, TaskSpec, Windows
 from smbrl.nn.heads import GaussianDecoder, TanhNormalHead
 from smbrl.nn.mlp import MLP
-from smbrl.nn.optim import Optimiser
+from smbrl.nn.optim import Optimiser, held
 from smbrl.nn.precision import autocast, compile_networks
 from smbrl.nn.regression import Regression, UnitDecoder, scalar_head
 from smbrl.nn.scaling import PercentileScale

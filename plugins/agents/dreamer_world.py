@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -159,16 +158,3 @@ class WorldModel(nn.Module):
         if self.goes_on is None:
             return reward, torch.ones_like(reward)
         return reward, torch.sigmoid(self.goes_on(latent).squeeze(-1))
-
-
-@contextmanager
-def held(*modules: nn.Module) -> Iterator[None]:
-    """Parameters take no gradient in here, so that nobody computes any; what flows through them does."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)

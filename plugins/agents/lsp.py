@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from smbrl_plugins.agents.dreamer_losses import ActorLoss, Outlook, summary
-from smbrl_plugins.agents.dreamer_world import Balance, Seen, WorldModel, held
+from smbrl_plugins.agents.dreamer_world import Balance, Seen, WorldModel
 from smbrl_plugins.agents.lsp_model import Inference, SkillBox, SkillDreams
 from smbrl_plugins.dynamics.rssm import RSSM
 from smbrl_plugins.encoders.deep import DeepEncoder
@@ -20,7 +20,7 @@ from smbrl.errors import SmbrlError
 from smbrl.interfaces import Agent, Compute, Encoder, Metrics, Mode, Planner, TanhNormal, TaskSpec, Windows
 from smbrl.nn.heads import GaussianDecoder, TanhNormalHead
 from smbrl.nn.mlp import MLP
-from smbrl.nn.optim import Optimiser
+from smbrl.nn.optim import Optimiser, held
 from smbrl.nn.precision import autocast, compile_networks
 from smbrl.nn.regression import NormalHead
 

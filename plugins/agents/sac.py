@@ -29,7 +29,7 @@ from smbrl.errors import SmbrlError
 from smbrl.interfaces import Compute, Dynamics, Encoder, Metrics, Mode, SkillModel, TanhNormal, TaskSpec, Windows
 from smbrl.nn.heads import GaussianDecoder, ScalarEnsemble, TanhNormalHead
 from smbrl.nn.mlp import MLP
-from smbrl.nn.optim import Optimiser
+from smbrl.nn.optim import Optimiser, held
 from smbrl.nn.precision import autocast, compile_networks
 from smbrl.nn.target import move_towards
 
@@ -200,7 +200,7 @@ class SAC(SkillAgent):
         metrics = {"critic_loss": loss, "target": y.mean(), "target_max": y.max()}
         metrics["critic_grad_norm"] = self.optimisers["critics"].minimise(loss)
 
-        with autocast(self.compute):
+        with held(self.critics), autocast(self.compute):
             policy: TanhNormal = self.policy(obs)
             decision, price = self.cost(policy, obs, generator)
             q = self.critics(obs, decision)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -53,3 +54,16 @@ class Optimiser:
         full = self._adam.state_dict()
         full["state"] = {int(number): {k: v.clone() for k, v in values.items()} for number, values in state.items()}
         self._adam.load_state_dict(full)
+
+
+@contextmanager
+def held(*modules: nn.Module) -> Iterator[None]:
+    """Parameters take no gradient in here, so that nobody computes any; what flows through them does."""
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
