@@ -17,6 +17,7 @@ A study is a small TOML file, packaged like a gin file (``gin/studies/maze.toml`
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 import tomllib
@@ -241,7 +242,7 @@ def plan(methods: Sequence[Method], overrides: Sequence[str], root: Path) -> lis
 
 
 def _slug(name: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in name.lower()).strip("_")
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
 
 
 def work(
