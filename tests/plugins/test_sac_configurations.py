@@ -29,9 +29,12 @@ def key(experiment: Experiment) -> dict:
     return pretrained.key(experiment.agent, experiment.task.spec, "data", experiment.pretraining, seed)
 
 
-@pytest.mark.parametrize("overlay", [(), ("budgets/smoke",)])
-def test_skimo_sac_is_configured_to_find_skimos_model(overlay):
-    assert key(built("skimo_sac_maze", *overlay)) == key(built("skimo_maze", *overlay))
+@pytest.mark.parametrize(
+    ("mine", "skimos"),
+    [((), ()), (("budgets/smoke",), ("budgets/smoke",)), (("skimo_sac_as_released",), ("as_released",))],
+)
+def test_skimo_sac_is_configured_to_find_skimos_model(mine, skimos):
+    assert key(built("skimo_sac_maze", *mine)) == key(built("skimo_maze", *skimos))
 
 
 def test_methods_differ_in_their_parts_only():
