@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from smbrl.nn.optim import Optimiser
+from smbrl.nn.optim import Optimiser, held
 from smbrl.nn.schedules import cosine, linear
 from smbrl.nn.target import move_towards
 
@@ -89,3 +89,16 @@ def test_cosine_schedule_holds_then_falls():
     assert cosine(1000, 1000, 0.3, 0.03) == pytest.approx(0.03)
     assert cosine(5000, 1000, 0.3, 0.03) == pytest.approx(0.03)
     assert math.isclose(cosine(0, 10, 0.0, 0.0), 1.0)
+
+
+def test_what_is_held_is_differentiated_through_but_not_into():
+    inner, outer = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
+    outer.bias.requires_grad_(False)
+    x = torch.randn(3, 2)
+    (expected,) = torch.autograd.grad(outer(inner(x)).sum(), [inner.weight])
+    with held(outer):
+        loss = outer(inner(x)).sum()
+    loss.backward()
+    torch.testing.assert_close(inner.weight.grad, expected)
+    assert outer.weight.grad is None
+    assert (outer.weight.requires_grad, outer.bias.requires_grad) == (True, False)
