@@ -184,6 +184,7 @@ class SAC(SkillAgent):
     def update(self, windows: Windows, generator: torch.Generator) -> Metrics:
         """Critics, then policy against the stepped critics, then temperature, then targets."""
         alpha = self.log_alpha.exp().detach()
+        windows = self.critics.augmented(windows, generator)
         obs, mask = windows.obs[:, :-1], windows.mask
         with autocast(self.compute):
             y = goals(
