@@ -20,6 +20,7 @@ from smbrl_plugins.dynamics.skill_mixture import SkillMixture
 from smbrl_plugins.encoders.deep import DeepEncoder
 from smbrl_plugins.encoders.fourier import FourierEncoder
 from smbrl_plugins.encoders.mlp import MLPEncoder
+from smbrl_plugins.encoders.pixels import PixelEncoder
 from smbrl_plugins.encoders.simnorm import SimNormEncoder
 from smbrl_plugins.heads.plain import PlainHeads
 from smbrl_plugins.heads.td_mpc2 import TDMPC2Heads
@@ -42,7 +43,7 @@ def smbrl_parts() -> Sequence[type[Part]]:
     planners: list[type[Part]] = [CEM, ICEM, MPPI, PolicyOnly, RandomShooting]
     skills: list[type[Part]] = [LSTMSPiRLSkills, LSTMSkiMoVAE, SPiRLSkills, SkiMoVAE]
     agents: list[type[Part]] = [DADS, Dreamer, LatentMPC, LSP, SAC]
-    encoders: list[type[Part]] = [DeepEncoder, FourierEncoder, MLPEncoder, SimNormEncoder]
+    encoders: list[type[Part]] = [DeepEncoder, FourierEncoder, MLPEncoder, PixelEncoder, SimNormEncoder]
     dynamics: list[type[Part]] = [RSSM, SimNormDynamics, SingleStepDynamics, SkillDynamics, SkillMixture]
     heads: list[type[Part]] = [PlainHeads, TDMPC2Heads]
     tasks: list[type[Part]] = [Gymnasium, Maze]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -257,6 +258,7 @@ class LatentMPC(LatentViews, SkillAgent):
     # -- learning online ---------------------------------------------------------------------------
     def update(self, windows: Windows, generator: torch.Generator) -> Metrics:
         """Model, then policy against the stepped critics, then temperature, then targets."""
+        windows = replace(windows, obs=self.model.encoder.augment(windows.obs, generator))
         with autocast(self.compute):
             loss, rollout, metrics = self.model_loss(windows, self.model, self.target, generator)
         metrics["model_grad_norm"] = self.optimisers["model"].minimise(loss)

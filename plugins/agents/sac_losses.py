@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from smbrl_plugins.agents.latent_mpc_losses import Targets
@@ -78,6 +78,12 @@ class Critics(nn.Module):
         """Raw observations ``(..., O)``, decisions ``(..., Z)`` -> ``(C, ...)``."""
         seen = obs * self.scale + self.shift if self.encoder is None else self.encoder(obs)
         return self.heads(seen, decision)  # type: ignore[no-any-return]
+
+    def augmented(self, windows: Windows, generator: torch.Generator) -> Windows:
+        """As the encoder wants them seen while learning."""
+        if self.encoder is None:
+            return windows
+        return replace(windows, obs=self.encoder.augment(windows.obs, generator))
 
 
 @torch.no_grad()

@@ -47,6 +47,11 @@ class Encoder(Part, nn.Module, ABC):
         """The inverse of ``normalise``; override both or neither."""
         return (seen - self.shift) / self.scale
 
+    def augment(self, obs: Tensor, generator: torch.Generator) -> Tensor:
+        """What a learner sees in place of raw observations ``(B, ..., O)`` of B windows while it learns; the same
+        shape. By default what there is; encoders of images move them about."""
+        return obs
+
     def fast(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]] | None:
         """The encoder as it is now in plain numpy, ``(E, O) -> (E, latent)``, for small batches on the CPU where
         torch's overhead dominates; None where there is no such path. Same numbers to 1e-5."""
