@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from smbrl_plugins.agents.dreamer_losses import ActorLoss, Outlook, summary, value_loss
@@ -26,6 +26,24 @@ from smbrl.nn.scaling import PercentileScale
 from smbrl.nn.target import move_towards
 
 Decoder = Literal["gaussian", "unit"]
+
+
+class Dreamt(NamedTuple):
+    """A dream and what it is worth; time first.
+
+    Attributes:
+        dream: from every state that was seen.
+        returns: of the states that a decision is made in ``(H, B (N + 1))``.
+        value: of all states ``(H + 1, B (N + 1))``.
+        raw: the value head's outputs, for its own loss ``(H, B (N + 1), outputs)``.
+        weight: of each state in a loss: reached by then, and its start real ``(H, B (N + 1))``.
+    """
+
+    dream: Dream
+    returns: Tensor
+    value: Tensor
+    raw: Tensor
+    weight: Tensor
 
 
 class Dreamer(DreamerViews, SkillAgent):
@@ -202,13 +220,14 @@ class Dreamer(DreamerViews, SkillAgent):
             loss, seen, metrics = self.world.loss(windows, generator)
         metrics["world_grad_norm"] = self.optimisers["world"].minimise(loss)
 
-        with held(self.world, self.value), autocast(self.compute):
-            loss, dream, returns, weight, found = self._imagined(windows, seen, generator)
+        with autocast(self.compute):
+            dreamt = self._dream(seen, generator)
+            loss, found = self._policy_loss(windows, seen, dreamt)
         metrics |= found
-        metrics["policy_grad_norm"] = self.optimisers["policy"].minimise(loss)
+        metrics["policy_grad_norm"] = self.optimisers["policy"].minimise(loss, retain=True)
 
         with autocast(self.compute):
-            loss = self._value_loss(self.world.dynamics.latent(dream.states[:-1]).detach(), returns.detach(), weight)
+            loss = self._value_loss(dreamt)
         metrics["value_error"] = loss.detach()
         metrics["value_grad_norm"] = self.optimisers["value"].minimise(loss)
         if self.slow_value is not None:
@@ -216,21 +235,26 @@ class Dreamer(DreamerViews, SkillAgent):
         self._count += 1
         return metrics
 
-    def _imagined(
-        self, windows: Windows, seen: Seen, generator: torch.Generator
-    ) -> tuple[Tensor, Dream, Tensor, Tensor, Metrics]:
-        """The policy's loss, the dream, its returns and their weights, metrics."""
-        start, alive = seen.states.flatten(0, 1), seen.alive.flatten()
+    def _dream(self, seen: Seen, generator: torch.Generator) -> Dreamt:
+        """Imagine from every state that was seen. The policy's gradient passes through model and value, which it
+        leaves alone; the value's own gradient is that of ``raw``."""
+        start, latent = seen.states.flatten(0, 1), self.world.dynamics.latent
         # where every gradient is that of a log probability, none has to go through the dynamics
         through = self.actor_loss.reinforce < 1.0
-        with torch.set_grad_enabled(through):
-            dream = self.world.imagine(self.policy, start, self.imagination, generator)
-            value = self.value(self.world.dynamics.latent(dream.states))
-            returns, weight = self.outlook(*self.world.judge(dream.states), value)
-        if not through:
-            dream = dream._replace(policy=self.policy(self.world.dynamics.latent(dream.states[:-1])))
-        weight = weight * alive / alive.mean()
-        scale = returns.new_ones(())
+        with held(self.world):
+            with torch.set_grad_enabled(through):
+                dream = self.world.imagine(self.policy, start, self.imagination, generator)
+                reward, goes_on = self.world.judge(dream.states)
+            if not through:
+                dream = dream._replace(policy=self.policy(latent(dream.states[:-1])))
+            value, raw = self.value.fork(latent(dream.states))
+            returns, weight = self.outlook(reward, goes_on, value)
+        alive = seen.alive.flatten()
+        return Dreamt(dream, returns, value, raw[:-1], weight * alive / alive.mean())
+
+    def _policy_loss(self, windows: Windows, seen: Seen, dreamt: Dreamt) -> tuple[Tensor, Metrics]:
+        dream, returns, value, _, weight = dreamt
+        alive, scale = seen.alive.flatten(), returns.new_ones(())
         if self.scale is not None:
             scale = self.scale.update(returns.detach(), alive.expand_as(returns))
         loss = self.actor_loss(dream, returns, value[:-1], weight, scale)
@@ -240,7 +264,7 @@ class Dreamer(DreamerViews, SkillAgent):
             loss = loss + self.alpha * kl
             metrics["kl_prior"] = kl.detach()
         metrics["policy_loss"] = loss.detach()
-        return loss, dream, returns, weight, metrics
+        return loss, metrics
 
     def _divergence(self, obs: Tensor, policy: TanhNormal, alive: Tensor, limit: float = 100.0) -> Tensor:
         """KL(policy || prior), mean over the real states that dreams start from; clamped."""
@@ -250,10 +274,10 @@ class Dreamer(DreamerViews, SkillAgent):
         flat = TanhNormal(prior.mean.flatten(0, 1), prior.std.flatten(0, 1))
         return (policy.kl(flat).clamp(max=limit) * alive.flatten()).sum() / alive.sum()
 
-    def _value_loss(self, latent: Tensor, returns: Tensor, weight: Tensor) -> Tensor:
-        loss = value_loss(self.value, latent, returns, weight)
+    def _value_loss(self, dreamt: Dreamt) -> Tensor:
+        loss = value_loss(self.value, dreamt.raw, dreamt.returns.detach(), dreamt.weight)
         if self.slow_value is None:
             return loss
         with torch.no_grad():
-            slow = self.slow_value(latent)
-        return loss + self.slow_weight * value_loss(self.value, latent, slow, weight)
+            slow = self.slow_value(self.world.dynamics.latent(dreamt.dream.states[:-1]))
+        return loss + self.slow_weight * value_loss(self.value, dreamt.raw, slow, dreamt.weight)

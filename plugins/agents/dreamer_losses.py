@@ -9,7 +9,7 @@ from smbrl_plugins.agents.dreamer_world import Dream
 from torch import Tensor
 
 from smbrl.interfaces import Metrics
-from smbrl.nn.regression import NormalHead, TwoHotHead
+from smbrl.nn.regression import ScalarHead
 
 
 def lambda_returns(reward: Tensor, following: Tensor, discount: Tensor, lam: float) -> Tensor:
@@ -78,9 +78,10 @@ class ActorLoss:
         return -(weight * gain).mean()
 
 
-def value_loss(head: NormalHead | TwoHotHead, latent: Tensor, returns: Tensor, weight: Tensor) -> Tensor:
-    """The head's own loss for ``returns (H, ...)`` at ``latent (H, ..., D)``, weighted ``(H, ...)``; mean."""
-    return (weight * head.nll(latent, target=returns)).mean()
+def value_loss(head: ScalarHead, raw: Tensor, returns: Tensor, weight: Tensor) -> Tensor:
+    """The head's own error of what it says, ``raw (H, ..., outputs)``, from ``returns (H, ...)``, weighted
+    ``(H, ...)``; mean."""
+    return (weight * head.error(raw, returns)).mean()
 
 
 def summary(returns: Tensor, value: Tensor, dream: Dream, alive: Tensor) -> Metrics:

@@ -9,7 +9,7 @@ from torch import Tensor
 from smbrl.interfaces import Compute, SkillModel, TanhNormal
 from smbrl.nn.heads import TanhNormalHead
 from smbrl.nn.precision import autocast
-from smbrl.nn.regression import NormalHead, TwoHotHead
+from smbrl.nn.regression import ScalarHead
 
 
 class DreamerViews:
@@ -18,7 +18,7 @@ class DreamerViews:
 
     world: WorldModel
     policy: TanhNormalHead
-    value: NormalHead | TwoHotHead
+    value: ScalarHead
     skills: SkillModel | None
     compute: Compute
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from smbrl.interfaces import Encoder, Metrics, TanhNormal, Windows
 from smbrl.nn.heads import GaussianDecoder
 from smbrl.nn.mlp import MLP
-from smbrl.nn.regression import NormalHead, TwoHotHead, UnitDecoder
+from smbrl.nn.regression import ScalarHead, UnitDecoder
 
 
 class Seen(NamedTuple):
@@ -99,7 +99,7 @@ class WorldModel(nn.Module):
         encoder: Encoder,
         dynamics: RSSM,
         decoder: GaussianDecoder | UnitDecoder,
-        reward: NormalHead | TwoHotHead,
+        reward: ScalarHead,
         goes_on: MLP | None,
         balance: Balance,
     ) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from smbrl.nn import networks
 from smbrl.nn.layers import joined, linear_elu
+from smbrl.nn.optim import held
 from smbrl.nn.precision import network_weight
 
 
@@ -68,6 +69,18 @@ class MLP(nn.Module):
                 return F.linear(x.float(), last.weight, last.bias).view(*lead, -1)
         weight = network_weight(last.weight)
         return F.linear(x, weight, last.bias.to(weight.dtype)).view(*lead, -1).float()
+
+    def fork(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The output twice: gradients of the first reach the inputs only, of the second the parameters only; see
+        ``networks.fork``."""
+        if networks.usable(inputs):
+            network = networks.network(self, self.linears[0].weight, self.described)
+            if network.fits:
+                first, second = networks.fork(network, inputs)
+                return first[0], second[0]
+        with held(self):
+            first = self(*inputs)
+        return first, self(*[x.detach() for x in inputs])
 
     def described(self) -> list[list[networks.Layer]]:
         """One head, for ``networks``."""

@@ -179,16 +179,34 @@ def disabled() -> Iterator[None]:
 
 def run(network: Network, inputs: Sequence[Tensor], heads: slice = slice(None)) -> Tensor:
     """``(..., input)`` each, leading dims broadcasting -> ``(heads, ..., outputs)`` float32."""
-    lead = inputs[0].shape[:-1]
-    if any(x.shape[:-1] != lead for x in inputs):
-        lead = torch.broadcast_shapes(*[x.shape[:-1] for x in inputs])  # type: ignore[no-untyped-call]
-    rows = [_rows(x, lead) for x in inputs]
+    lead, rows = _spread(inputs)
     count = lead.numel()
     if torch.is_grad_enabled():
         out = _Run.apply(network, heads, count, len(rows), *rows, *network.parameters)  # type: ignore[no-untyped-call]
     else:
         out = _forward(network, heads, count, rows)[0]
     return out.view(len(out), *lead, network.outputs)  # type: ignore[no-any-return]
+
+
+def fork(network: Network, inputs: Sequence[Tensor], heads: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    """The output of ``run`` twice: gradients of the first reach the inputs only, of the second the parameters only.
+
+    For a network that one loss passes through and another one improves: it is computed once, and each loss has
+    only the work that is its own. The second backward pass needs ``retain_graph`` in the first.
+    """
+    lead, rows = _spread(inputs)
+    tensors = (*rows, *network.parameters)
+    pair = _Fork.apply(network, heads, lead.numel(), len(rows), *tensors)  # type: ignore[no-untyped-call]
+    first, second = (out.view(len(out), *lead, network.outputs) for out in pair)
+    return first, second
+
+
+def _spread(inputs: Sequence[Tensor]) -> tuple[torch.Size, list[Tensor]]:
+    """The leading dims of the output, and the inputs as ``(rows, size)``."""
+    lead = inputs[0].shape[:-1]
+    if any(x.shape[:-1] != lead for x in inputs):
+        lead = torch.broadcast_shapes(*[x.shape[:-1] for x in inputs])  # type: ignore[no-untyped-call]
+    return lead, [_rows(x, lead) for x in inputs]
 
 
 def _rows(x: Tensor, lead: torch.Size) -> Tensor:
@@ -237,40 +255,70 @@ class _Run(torch.autograd.Function):
         out, saved = _forward(network, heads, count, rows, save=True)
         ctx.save_for_backward(saved, *rows)
         # packed weights follow the parameters: a step between forward and backward must not go unseen
-        ctx.call, ctx.seen = (network, heads, count), network.seen
+        ctx.call, ctx.seen = (network, heads, count, inputs), network.seen
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        saved, *rows = ctx.saved_tensors
-        network, heads, count = ctx.call
-        layers, number = network.layers_of(heads)
-        if network.seen != ctx.seen:
-            raise RuntimeError("the parameters of a network were changed between its forward and backward pass")
         wanted = ctx.needs_input_grad[4:]
-        grads = [_room(x, count) if w else None for x, w in zip(rows, wanted, strict=False)]
-        given, grad = _inputs(rows, count, grads), grad.contiguous()
-        learns = any(wanted[len(rows) :])
+        rows = ctx.call[3]
+        inputs, parameters = _backward(ctx, grad, wanted[:rows], any(wanted[rows:]))
+        return (None, None, None, None, *inputs, *parameters)
 
-        def part(library: ctypes.CDLL, begin: int, end: int) -> Tensor:
-            flat = torch.zeros(network.size if learns else 0)
-            library.smbrl_backward(
-                *(layers, number, network.depth, given, len(rows), count, begin, end),
-                *(grad.data_ptr(), saved.data_ptr(), flat.data_ptr() if learns else None),
-            )
-            return flat
 
-        flat = _shared(part, count, max(x.repeat for x in given))
-        out = [None if g is None else g.to(x.dtype) for g, x in zip(grads, rows, strict=True)]
-        if not learns:
-            return (None, None, None, None, *out, *[None] * len(network.parameters))
-        whole = flat[0] if len(flat) == 1 else torch.stack(flat).sum(0)
-        parts = torch.split(whole, [p.numel() for p in network.parameters])
-        return (
-            *(None, None, None, None, *out),
-            *(part.view(p.shape) for part, p in zip(parts, network.parameters, strict=True)),
+class _Fork(torch.autograd.Function):
+    """See ``fork``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, network: Network, heads: slice, count: int, inputs: int, *tensors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        out = _Run.forward(ctx, network, heads, count, inputs, *tensors)
+        ctx.set_materialize_grads(False)
+        return out, out.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, through: Tensor | None, own: Tensor | None) -> tuple[Tensor | None, ...]:
+        wanted = ctx.needs_input_grad[4:]
+        rows = ctx.call[3]
+        inputs: Sequence[Tensor | None] = [None] * rows
+        parameters: Sequence[Tensor | None] = [None] * (len(wanted) - rows)
+        if through is not None and any(wanted[:rows]):
+            inputs, _ = _backward(ctx, through, wanted[:rows], False)
+        if own is not None and any(wanted[rows:]):
+            _, parameters = _backward(ctx, own, [False] * rows, True)
+        return (None, None, None, None, *inputs, *parameters)
+
+
+def _backward(
+    ctx: Any, grad: Tensor, wanted: Sequence[bool], learns: bool
+) -> tuple[Sequence[Tensor | None], Sequence[Tensor | None]]:
+    """Gradients of the inputs that are wanted, and of the parameters if the network learns."""
+    saved, *rows = ctx.saved_tensors
+    network, heads, count, _ = ctx.call
+    layers, number = network.layers_of(heads)
+    if network.seen != ctx.seen:
+        raise RuntimeError("the parameters of a network were changed between its forward and backward pass")
+    grads = [_room(x, count) if w else None for x, w in zip(rows, wanted, strict=True)]
+    given, grad = _inputs(rows, count, grads), grad.contiguous()
+
+    def part(library: ctypes.CDLL, begin: int, end: int) -> Tensor:
+        flat = torch.zeros(network.size if learns else 0)
+        library.smbrl_backward(
+            *(layers, number, network.depth, given, len(rows), count, begin, end),
+            *(grad.data_ptr(), saved.data_ptr(), flat.data_ptr() if learns else None),
         )
+        return flat
+
+    flat = _shared(part, count, max(x.repeat for x in given))
+    out = [None if g is None else g.to(x.dtype) for g, x in zip(grads, rows, strict=True)]
+    if not learns:
+        return out, [None] * len(network.parameters)
+    whole = flat[0] if len(flat) == 1 else torch.stack(flat).sum(0)
+    parts = torch.split(whole, [p.numel() for p in network.parameters])
+    return out, [part.view(p.shape) for part, p in zip(parts, network.parameters, strict=True)]
 
 
 def _room(x: Tensor, count: int) -> Tensor:

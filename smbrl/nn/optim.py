@@ -29,12 +29,13 @@ class Optimiser:
         fused = all(parameter.device.type != "meta" for parameter in self.parameters)
         self._adam = torch.optim.Adam(self.parameters, lr=self._lr, eps=self._eps, fused=fused)
 
-    def minimise(self, loss: Tensor, share: float = 1.0) -> Tensor:
+    def minimise(self, loss: Tensor, share: float = 1.0, *, retain: bool = False) -> Tensor:
         """One step at ``share`` of the learning rate; returns the gradient's global norm before clipping, detached.
 
-        Parameters that the loss does not depend on are left alone (no moment, no step).
+        Parameters that the loss does not depend on are left alone (no moment, no step). ``retain`` keeps the graph
+        for another loss that shares a part of it.
         """
-        grads = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        grads = torch.autograd.grad(loss, self.parameters, allow_unused=True, retain_graph=retain)
         for parameter, grad in zip(self.parameters, grads, strict=True):
             # fused Adam walks through memory: a transposed gradient would go to the wrong weights
             parameter.grad = None if grad is None else grad.contiguous()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -14,24 +15,55 @@ from smbrl.nn.twohot import Space, TwoHot
 Regression = Literal["normal", "two_hot"]
 
 
-class NormalHead(nn.Module):
-    """A scalar with unit variance: the loss is half the squared error."""
+class ScalarHead(nn.Module, ABC):
+    """A scalar, and how wrong it is, both from the raw outputs of a network."""
+
+    mlp: MLP
+
+    @abstractmethod
+    def decode(self, raw: Tensor) -> Tensor:
+        """``(..., outputs)`` -> the prediction ``(...)``."""
+
+    @abstractmethod
+    def error(self, raw: Tensor, target: Tensor) -> Tensor:
+        """``(..., outputs), (...)`` -> what to minimise ``(...)``."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """``(..., input)`` each -> the prediction ``(...)``."""
+        return self.decode(self.mlp(*inputs))
+
+    def nll(self, *inputs: Tensor, target: Tensor) -> Tensor:
+        """What to minimise, of the prediction for these inputs, ``(...)``."""
+        return self.error(self.mlp(*inputs), target)
+
+    def fork(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The prediction ``(...)``, whose gradient reaches the inputs only, and raw outputs ``(..., outputs)``, whose
+        gradient reaches the parameters only."""
+        through, own = self.mlp.fork(*inputs)
+        return self.decode(through), own
+
+
+class NormalHead(ScalarHead):
+    """A scalar with unit variance: its negative log density without the constant is half the squared error."""
 
     def __init__(self, inputs: int | Sequence[int], hidden: Sequence[int]) -> None:
         super().__init__()
         self.mlp = MLP(inputs, hidden, 1, exact=True)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """``(..., input)`` each -> the prediction ``(...)``."""
-        return self.mlp(*inputs).squeeze(-1)  # type: ignore[no-any-return]
+    def decode(self, raw: Tensor) -> Tensor:
+        """See above."""
+        return raw.squeeze(-1)
 
-    def nll(self, *inputs: Tensor, target: Tensor) -> Tensor:
-        """- log density of ``target (...)`` without its constant, ``(...)``."""
-        return 0.5 * (self.forward(*inputs) - target).square()
+    def error(self, raw: Tensor, target: Tensor) -> Tensor:
+        """See above."""
+        return 0.5 * (raw.squeeze(-1) - target).square()
 
 
-class TwoHotHead(nn.Module):
-    """A scalar as a softmax over bins (see ``TwoHot``); its last layer starts at zero, so the first prediction is 0."""
+class TwoHotHead(ScalarHead):
+    """A scalar as a softmax over bins (see ``TwoHot``), learned by cross-entropy.
+
+    Its last layer starts at zero, so the first prediction is 0.
+    """
 
     def __init__(
         self,
@@ -48,18 +80,18 @@ class TwoHotHead(nn.Module):
         self.two_hot = TwoHot(bins, low, high, space)
         nn.init.zeros_(self.mlp.linears[-1].weight)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """``(..., input)`` each -> the prediction ``(...)``."""
-        return self.two_hot.decode(self.mlp(*inputs).softmax(-1))
+    def decode(self, raw: Tensor) -> Tensor:
+        """See above."""
+        return self.two_hot.decode(raw.softmax(-1))
 
-    def nll(self, *inputs: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy with the two-hot ``target (...)``, ``(...)``."""
-        return self.two_hot.cross_entropy(self.mlp(*inputs), target)
+    def error(self, raw: Tensor, target: Tensor) -> Tensor:
+        """See above."""
+        return self.two_hot.cross_entropy(raw, target)
 
 
 def scalar_head(
     kind: Regression, inputs: int | Sequence[int], hidden: Sequence[int], *, bins: int = 255, limit: float = 20.0
-) -> NormalHead | TwoHotHead:
+) -> ScalarHead:
     """A head of that kind; ``bins`` from -limit to limit in symlog space where it has bins."""
     if kind == "normal":
         return NormalHead(inputs, hidden)

@@ -140,15 +140,34 @@ def test_one_decisions_gradient_equals_a_finite_difference():
     bias = agent.policy.mlp.linears[-1].bias
     with torch.no_grad():  # a value that says something
         agent.value.mlp.linears[-1].weight.mul_(20)
-    (grad,) = torch.autograd.grad(agent._imagined(w, seen, seeded(2))[0], bias)
+
+    def loss():
+        return agent._policy_loss(w, seen, agent._dream(seen, seeded(2)))[0]
+
+    (grad,) = torch.autograd.grad(loss(), bias)
     for i in range(len(bias)):
         around = []
         for sign in (1, -1):
             with torch.no_grad():
                 bias[i] += sign * 0.05
-                around.append(float(agent._imagined(w, seen, seeded(2))[0]))
+                around.append(float(loss().detach()))
                 bias[i] -= sign * 0.05
         assert float(grad[i]) == pytest.approx((around[0] - around[1]) / 0.1, rel=0.05, abs=2e-4)
+
+
+def test_the_values_loss_is_its_error_at_the_imagined_states():
+    agent = make_dreamer()
+    w = make_windows()
+    _, seen, _ = agent.world.loss(w, seeded())
+    dreamt = agent._dream(seen, seeded(2))
+    loss, parameters = agent._value_loss(dreamt), list(agent.value.parameters())
+    states, returns = dreamt.dream.states[:-1].detach(), dreamt.returns.detach()
+    expected = (dreamt.weight * 0.5 * (agent.value(states) - returns) ** 2).mean()
+    torch.testing.assert_close(loss, expected)
+    for mine, theirs in zip(
+        torch.autograd.grad(loss, parameters), torch.autograd.grad(expected, parameters), strict=True
+    ):
+        torch.testing.assert_close(mine, theirs)
 
 
 def test_policy_is_held_to_the_prior():

@@ -91,7 +91,7 @@ def test_value_loss_is_half_the_weighted_squared_error():
     head, latent = NormalHead(3, [4]), torch.randn(2, 5, 3)
     returns, weight = torch.randn(2, 5), torch.rand(2, 5)
     expected = (weight * 0.5 * (head(latent) - returns) ** 2).mean()
-    torch.testing.assert_close(value_loss(head, latent, returns, weight), expected)
+    torch.testing.assert_close(value_loss(head, head.mlp(latent), returns, weight), expected)
 
 
 # -- KL ----------------------------------------------------------------------------------------------
