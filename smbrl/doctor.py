@@ -142,6 +142,18 @@ def _cuda() -> Iterator[Finding]:
         yield Finding("cuda", "ok", "no GPU: runs use the CPU")
 
 
+def _kernels() -> Iterator[Finding]:
+    from smbrl.nn import kernels
+
+    loaded, found = kernels.library()
+    if loaded is not None:
+        whole = ", whole networks in bfloat16" if kernels.networks() else ""
+        yield Finding("kernels", "ok", f"{found}{whole}")
+    else:
+        mend = "unset SMBRL_NO_KERNELS" if "SMBRL_NO_KERNELS" in found else "apt install gcc, or your system's like"
+        yield Finding("kernels", "warn", f"{found}: updates on the CPU take two to three times as long", mend)
+
+
 def _compiler() -> Iterator[Finding]:
     found = os.environ.get("CXX") or next(filter(None, map(shutil.which, ("c++", "g++", "clang++", "cl"))), None)
     if found and (shutil.which(found) or Path(found).exists()):
@@ -265,6 +277,7 @@ CHECKS: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
     ("cpu", _cpu),
     ("memory", _memory),
     ("cuda", _cuda),
+    ("kernels", _kernels),
     ("compiler", _compiler),
     ("rendering", _rendering),
     ("video", _video),

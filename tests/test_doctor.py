@@ -56,6 +56,18 @@ def test_a_damaged_data_set_is_reported(tmp_path: Path) -> None:
     assert "Traceback" not in found[0].found
 
 
+def test_kernels_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    from smbrl.nn import kernels
+
+    monkeypatch.setattr(kernels, "library", lambda: (None, "no C compiler found (cc, gcc or clang)"))
+    (found,) = findings("kernels")
+    assert found.status == "warn"
+    assert "gcc" in str(found.advice)
+    monkeypatch.setattr(kernels, "library", lambda: (None, "switched off by SMBRL_NO_KERNELS"))
+    (found,) = findings("kernels")
+    assert found.advice == "unset SMBRL_NO_KERNELS"
+
+
 def test_no_compiler_is_a_warning_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(shutil, "which", lambda _: None)
