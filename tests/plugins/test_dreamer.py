@@ -264,3 +264,24 @@ def test_symlog_observations_are_reconstructed_in_their_own_units():
     plain = obs * encoder.scale + encoder.shift
     torch.testing.assert_close(seen, torch.sign(plain) * torch.log1p(plain.abs()))
     torch.testing.assert_close(encoder.denormalise(seen), obs, rtol=1e-4, atol=1e-4)
+
+
+def learned(device, compile):
+    """Metrics of an update, and a decision after it."""
+    agent = make_dreamer(continuation=True)
+    agent.prepare(resolve(device, "float32", compile))
+    g = torch.Generator(device).manual_seed(0)
+    windows = type(make_windows())(**{name: x.to(device) for name, x in vars(make_windows()).items()})
+    metrics = [agent.update(windows, g) for _ in range(2)][-1]
+    obs = torch.full((3, 4), 5.0, device=device)
+    decision, _ = agent.act(obs, agent.initial_memory(3), mode="evaluate", step=0, generator=g)
+    return {name: float(value) for name, value in metrics.items()}, decision.cpu()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_compiled_equals_eager_on_cuda():
+    eager, compiled = learned("cuda", "off"), learned("cuda", "on")
+    for name, value in eager[0].items():
+        assert compiled[0][name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
+    torch.testing.assert_close(eager[1], compiled[1], atol=1e-3, rtol=0)
