@@ -10,7 +10,7 @@ from smbrl.nn.twohot import symexp, symlog
 
 
 class DeepEncoder(Encoder):
-    """e = MLP(o) with ELU between the layers and nothing after the last: what Dreamer sees.
+    """e = MLP(o) with ELU between the layers and nothing after the last.
 
     Args:
         spec: the task's shapes and normalisation.
