@@ -53,11 +53,16 @@ class Row:
 
 def rows(study: Study, methods: Sequence[Method], jobs: Sequence[Job]) -> list[Row]:
     """One for each method that has a run."""
-    found = []
-    for method in methods:
-        folders = [RunFolder.open(job.path) for job in jobs if job.method == method and job.state() != "waiting"]
-        if folders:
-            found.append(_row(study.metric, method, folders))
+    begun = _begun(jobs)
+    return [_row(study.metric, method, runs) for method in methods if (runs := begun.get(method))]
+
+
+def _begun(jobs: Sequence[Job]) -> dict[Method, list[RunFolder]]:
+    """The runs there are of each method."""
+    found: dict[Method, list[RunFolder]] = {}
+    for job in jobs:
+        if job.state() != "waiting":
+            found.setdefault(job.method, []).append(RunFolder.open(job.path))
     return found
 
 
@@ -135,15 +140,11 @@ def write(study: Study, methods: Sequence[Method], jobs: Sequence[Job], folder: 
     with open(comma, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([titles, *lines])
     made = [markdown, comma]
-    curves = {
-        method.name: [
-            read(job.path / "metrics.jsonl") for job in jobs if job.method == method and job.state() != "waiting"
-        ]
-        for method in methods
-    }
+    begun = _begun(jobs)
+    curves = {m.name: [read(run.metrics) for run in runs] for m in methods if (runs := begun.get(m))}
     published = {method.name: tuple(zip(*method.published, strict=True)) for method in methods if method.published}
     drawn = compare(
-        {name: group for name, group in curves.items() if group},
+        curves,
         folder / "curves.png",
         metric=study.metric,
         weight=WEIGHT,

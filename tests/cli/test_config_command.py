@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,7 +121,8 @@ def test_list_shows_every_part_with_its_distribution(run: Run) -> None:
 def test_list_of_one_kind(run: Run, kind: str) -> None:
     _, out, _ = run("list", kind.replace("_", "-") + "s")
     for info in load_plugins().of_kind(None):
-        assert (f" {info.name} " in out) == (info.kind == kind)
+        row = re.search(rf"^ *(\w+ +)?{info.name} {{2,}}", out, re.MULTILINE)  # the kind stands before the first
+        assert (row is not None) == (info.kind == kind)
 
 
 def test_list_shows_gin_files(run: Run) -> None:
@@ -164,6 +166,7 @@ def test_describe_tells_parameters_types_and_defaults(run: Run, name: str) -> No
 def test_what_describe_suggests_is_right(run: Run) -> None:
     _, out, _ = run("describe", "CEM")
     lines = [line.strip() for line in out.split("In a gin file:\n")[1].splitlines() if "=" in line]
+    lines = [line for line in lines if not line.endswith("@CEM") or line.startswith("LatentMPC")]  # one of its owners
     assert lines[0] == "LatentMPC.planner = @CEM"
     config.load(["skimo_maze"], [line.replace(" = ", "=") for line in lines])
 
