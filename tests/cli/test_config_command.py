@@ -121,7 +121,9 @@ def test_list_shows_every_part_with_its_distribution(run: Run) -> None:
 def test_list_of_one_kind(run: Run, kind: str) -> None:
     _, out, _ = run("list", kind.replace("_", "-") + "s")
     for info in load_plugins().of_kind(None):
-        row = re.search(rf"^ *(\w+ +)?{info.name} {{2,}}", out, re.MULTILINE)  # the kind stands before the first
+        row = re.search(
+            rf"^ *({kind.replace('_', ' ')} +)?{info.name} {{2,}}", out, re.MULTILINE
+        )  # the kind stands before the first
         assert (row is not None) == (info.kind == kind)
 
 
