@@ -89,8 +89,8 @@ def network_weight(weight: Tensor) -> Tensor:
     dtype = torch.get_autocast_dtype(kind)
     if _casts.kept is None or weight.dtype == dtype or torch.compiler.is_compiling():
         return weight.to(dtype)
-    # a cast made without gradient must not be used with one
-    key = (id(weight), torch.is_grad_enabled())
+    # a cast made without gradient, or while the weight was held, must not be used with one
+    key = (id(weight), torch.is_grad_enabled() and weight.requires_grad)
     if key not in _casts.kept:
         _casts.kept[key] = weight.to(dtype)
     return _casts.kept[key]

@@ -1,7 +1,10 @@
+from contextlib import nullcontext
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from smbrl.nn import networks
 from smbrl.nn.mlp import MLP
 from smbrl.nn.precision import autocast, resolve
 
@@ -57,13 +60,14 @@ def test_bfloat16_stays_near_float32():
     assert float((rounded - exact).std() / exact.std()) < 0.02
 
 
+@pytest.mark.parametrize("kernels", [nullcontext, networks.disabled])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_fork_has_the_inputs_gradient_on_one_side_and_the_parameters_on_the_other(precision):
+def test_a_fork_has_the_inputs_gradient_on_one_side_and_the_parameters_on_the_other(precision, kernels):
     torch.manual_seed(0)
     mlp, x = MLP((8, 4), [32, 32], 3), [torch.randn(5, 7, size, requires_grad=True) for size in (8, 4)]
     left, right = torch.randn(5, 7, 3), torch.randn(5, 7, 3)
     parameters = list(mlp.parameters())
-    with autocast(resolve("cpu", precision)):
+    with kernels(), autocast(resolve("cpu", precision)):
         first, second = mlp.fork(*x)
         plain = mlp(*x)
     assert torch.equal(first, plain)
@@ -74,7 +78,7 @@ def test_a_fork_has_the_inputs_gradient_on_one_side_and_the_parameters_on_the_ot
     expected = torch.autograd.grad((plain * right).sum(), parameters)
     for mine, theirs in zip(torch.autograd.grad((second * right).sum(), parameters), expected, strict=True):
         torch.testing.assert_close(mine, theirs)
-    with autocast(resolve("cpu", precision)):
+    with kernels(), autocast(resolve("cpu", precision)):
         first, second = mlp.fork(*x)
     for out, others in ((first, parameters), (second, x)):
         if out.requires_grad:
