@@ -234,6 +234,16 @@ def test_spirl_and_spirl_tdmpc_find_the_same_skills():
     assert (agent.target_kl, float(agent.log_alpha.detach())) == (None, 0.0)
 
 
+def test_as_released_restores_what_settings_can():
+    flat = built("tdmpc_maze", "tdmpc_as_released").agent
+    assert flat.model_loss.targets.through_end
+    assert bool((flat.model.encoder.scale == 1.0).all())
+    spirl = built("spirl_tdmpc_maze", "spirl_tdmpc_as_released").agent
+    assert spirl.planner.horizon_at(10**7) == 1
+    assert spirl.planner.floor_at(10**7) == 0.5
+    assert not spirl.model_loss.targets.lower_bound
+
+
 @pytest.mark.parametrize("base", ["tdmpc_maze", "skimo_maze", "spirl_tdmpc_maze"])
 def test_td_mpc2_goes_on_top_of_every_latent_mpc(base):
     agent = built(base, "modern/td_mpc2").agent
