@@ -59,7 +59,7 @@ def together(a, b):
 
 
 def learn(agent, rounds, updates, generator, batch=64):
-    """Random episodes, then updates and the agent's own episodes in turn; mean return at random and at the end."""
+    """Random episodes, then updates and the agent's own episodes in turn: mean return at random, learned, possible."""
 
     def acting(mode, count):
         memory = agent.initial_memory(count)
@@ -78,4 +78,4 @@ def learn(agent, rounds, updates, generator, batch=64):
             agent.update(sample(replay, batch, agent.window, generator), generator)
         replay = together(replay, acting("explore", 10))
     final = acting("evaluate", 50)
-    return at_random, float(final.reward.sum(1).mean()), best_return(final.obs[:, 0]), replay
+    return at_random, float(final.reward.sum(1).mean()), best_return(final.obs[:, 0])

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from planning_models import Quadratic
-from point_mass import SPEC, learn, sample
+from point_mass import SPEC, episodes, learn, sample
 from skimo_samples import SPEC as MAZE
 from skimo_samples import N, make_agent, make_windows
 from smbrl_plugins.agents.latent_mpc import LatentMPC
@@ -277,12 +277,22 @@ def test_goes_to_the_origin_almost_as_straight_as_can_be(settings, rounds):
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     agent = LatentMPC(SPEC, **(SIZES | QUICK | settings))
-    at_random, learned, best, replay = learn(agent, rounds, 60, generator)
+    at_random, learned, best = learn(agent, rounds, 60, generator)
     assert learned > best - 0.25 * (best - at_random), f"from {at_random} to {learned}; {best} is possible"
-    # the model has learned what a decision does: with the decisions of the step before, it is far off
-    w = sample(replay, 256, 5, generator)
+
+
+def test_a_decision_leads_from_the_observation_before_it_to_the_one_after():
+    """With the decision of the step before in its place, as in the released SPiRL + TD-MPC, the model is far off."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    only_the_model = {"window": 3, "consistency_weight": 20.0, "discount": 0.0, "target_keep": 0.9, "target_every": 1}
+    agent = LatentMPC(SPEC, **(SIZES | TD_MPC | only_the_model))
+    replay = episodes(lambda place: 2.0 * torch.rand(len(place), 2, generator=generator) - 1.0, 100, generator)
+    for _ in range(400):
+        agent.update(sample(replay, 64, 3, generator), generator)
+    w = sample(replay, 256, 3, generator)
     with torch.no_grad():
         state, goal = agent.model.state(w.obs[:, 1]), agent.model.encoder(w.obs[:, 2])
         right = (agent.model.dynamics.step(state, w.decision[:, 1]) - goal).square().mean()
         shifted = (agent.model.dynamics.step(state, w.decision[:, 0]) - goal).square().mean()
-    assert float(right) < 0.6 * float(shifted)
+    assert float(right) < 0.3 * float(shifted)
