@@ -35,7 +35,7 @@ def command(
     if episodes < 1:
         raise SmbrlError(f"{episodes} episodes tell nothing: ask for at least 1")
     loaded = load_run(run, device)
-    plans = getattr(loaded.agent, "planner", None) is not None
+    plans = getattr(getattr(loaded.agent, "planner", None), "searches", False)
     if planner and not plans:
         raise SmbrlError(f"run {loaded.folder.name} was trained without a planner: leave --planner out")
     with ProgressBars() as bars, bars.phase("evaluation", episodes, "episodes") as bar:

@@ -12,6 +12,8 @@ from smbrl.interfaces import Planner, PlanningModel
 class PolicyOnly(Planner):
     """No search: a sample of the policy in training, its mode in evaluation."""
 
+    searches = False
+
     def initial_memory(self, envs: int, decision: int, device: torch.device) -> Tensor:
         """Nothing to remember."""
         return torch.zeros(envs, 0, device=device)

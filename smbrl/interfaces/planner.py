@@ -43,6 +43,8 @@ class Planner(Part, ABC):
     """
 
     kind: ClassVar[str] = "planner"
+    searches: ClassVar[bool] = True
+    """False where the policy is played as it is."""
 
     @abstractmethod
     def initial_memory(self, envs: int, decision: int, device: torch.device) -> Tensor:
