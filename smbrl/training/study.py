@@ -33,6 +33,8 @@ from smbrl.training.folder import INFO, RunFolder
 
 State = Literal["waiting", "unfinished", "running", "failed", "finished"]
 FOLDER, SUFFIX = "studies", ".toml"
+INTERRUPTED = 130
+"""Exit code of a run that was told to stop, and is saved."""
 
 
 @dataclass(frozen=True)
@@ -273,7 +275,9 @@ def work(
             running.add(process)
             code = process.wait()
             running.discard(process)
-        stopped = code == 130 or stop.is_set()
+        if code == INTERRUPTED:
+            stop.set()  # whoever stopped one means all
+        stopped = stop.is_set()
         tell(job, "finished" if code == 0 else "stopped" if stopped else f"failed, exit code {code}: see {log}")
 
     with ThreadPoolExecutor(workers) as pool:

@@ -90,6 +90,13 @@ def test_what_fails_does_not_stop_the_rest_and_is_tried_again(study, tmp_path):
     assert json.loads((tmp_path / "a_b-s0" / "run.json").read_text())["calls"] == 1
 
 
+def test_nothing_new_begins_once_a_run_was_stopped(study, tmp_path):
+    jobs, told = jobs_of(study, tmp_path), []
+    stopped = FAKE.replace('sys.exit(info["state"] == "failed")', "sys.exit(130)")
+    studies.work(jobs, [sys.executable, "-c", stopped], 1, lambda job, what: told.append((job.path.name, what)))
+    assert told == [("a_b-s0", "started"), ("a_b-s0", "stopped")]
+
+
 def test_runs_of_another_budget_are_not_taken_for_these(study, tmp_path):
     jobs = jobs_of(study, tmp_path)
     studies.work(jobs[:1], [sys.executable, "-c", FAKE], 1, lambda job, what: None)
