@@ -78,7 +78,7 @@ class SequencePlanner(Planner):
         # broadcasts: the first step multiplies each environment's state once, not once per sequence
         states = state.unsqueeze(1)
         value = torch.zeros(decisions.shape[:2], device=state.device)
-        for t, decision in enumerate(decisions.unbind(2)):
+        for t, decision in enumerate(decisions.movedim(2, 0).contiguous()):
             states, reward = model.predict(states, decision)
             value = value + self.discount**t * reward
         return states, value
