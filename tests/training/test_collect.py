@@ -88,7 +88,7 @@ def test_a_restored_collector_goes_on_exactly(rounds: int) -> None:
 def test_an_environment_that_does_not_repeat_itself_is_named() -> None:
     class Moody(LineEnv):
         def step(self, action: np.ndarray) -> object:  # type: ignore[type-arg,override]
-            self.x += float(np.random.default_rng().normal())
+            self.x += 1e-3 * float(np.random.default_rng().normal())  # too little to reach a wall
             return super().step(action)
 
     class MoodyTask(LineTask):
@@ -97,7 +97,7 @@ def test_an_environment_that_does_not_repeat_itself_is_named() -> None:
 
     one = collector(2, MoodyTask())
     collect(one, 2, generator())
-    with pytest.raises(SmbrlError, match="environment 0 does not repeat itself"):
+    with pytest.raises(SmbrlError, match=r"environment \d does not repeat itself"):
         collector(2, MoodyTask()).load_state(one.state())
 
 
