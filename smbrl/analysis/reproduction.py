@@ -149,6 +149,7 @@ def write(study: Study, methods: Sequence[Method], jobs: Sequence[Job], folder: 
         metric=study.metric,
         weight=WEIGHT,
         bins=60,
+        title=f"{study.name}: {study.metric}, moving average of weight {WEIGHT:g}",
         reference={name: (list(x), list(y)) for name, (x, y) in published.items()},
     )
     return [*made, drawn] if drawn else made
