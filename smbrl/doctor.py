@@ -151,7 +151,7 @@ def _kernels() -> Iterator[Finding]:
         yield Finding("kernels", "ok", f"{found}{whole}")
     else:
         mend = "unset SMBRL_NO_KERNELS" if "SMBRL_NO_KERNELS" in found else "apt install gcc, or your system's like"
-        yield Finding("kernels", "warn", f"{found}: updates on the CPU take two to three times as long", mend)
+        yield Finding("kernels", "warn", f"{found}: updates and plans on the CPU take longer", mend)
 
 
 def _compiler() -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 The networks here are small: much of the time is ELU, LayerNorm and bias sums, each a pass over memory of its own,
 and PyTorch's ELU costs more than the product before it. ``kernels.c`` does each in one pass, in float32 on any
 processor; ``networks.c`` does whole networks in bfloat16 on processors that multiply it. Compiling them takes about
-three seconds, once. Without a compiler, or with ``SMBRL_NO_KERNELS=1``, PyTorch's own operators give the same
+two seconds, once. Without a compiler, or with ``SMBRL_NO_KERNELS=1``, PyTorch's own operators give the same
 numbers (to rounding), slower.
 """
 

@@ -1,7 +1,7 @@
 """Whole networks in bfloat16 on the CPU: ``networks.c`` and what it needs to know of a module.
 
 Layer by layer, a network of width 128 is bound by memory and by the cost of calling operators, not by arithmetic.
-Computed a block of rows at a time through all its layers it reaches nine tenths of the processor's peak. Used where
+Computed a block of rows at a time through all its layers its forward pass comes near the processor's peak. Used where
 autocast asks for bfloat16 and the processor multiplies it (AVX512-BF16); elsewhere PyTorch's operators do the same.
 """
 
@@ -116,6 +116,11 @@ class Network:
 
     def place(self) -> None:
         """Room for packed weights, and where everything lies."""
+        for p in self.parameters:
+            if p.dtype != torch.float32 or not p.is_contiguous():
+                raise RuntimeError(
+                    f"a network's parameters are contiguous float32; found {p.dtype}, strides {p.stride()}"
+                )
         shapes = [layer.shape for layer in self.layers]
         self.packed = [torch.zeros(2, max(_wide(i), 2) * max(_wide(o), 2), dtype=torch.bfloat16) for i, o in shapes]
         self.padded = [torch.zeros(_wide(outputs)) for _, outputs in shapes]

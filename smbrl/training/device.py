@@ -72,7 +72,7 @@ class Machine:
 
 def keep_memory() -> None:
     """Tell the C library to keep what is freed: an update of large batches frees and takes the same blocks again,
-    and getting them from the system anew, page by page, costs a quarter of its time."""
+    and getting them from the system anew, page by page, costs up to a quarter of its time."""
     with contextlib.suppress(AttributeError, OSError):  # other C libraries have no such settings
         settings = ctypes.CDLL(None).mallopt
         settings(M_MMAP_MAX, 0)

@@ -138,6 +138,12 @@ def test_weights_changed_before_the_backward_pass_are_an_error():
         torch.autograd.grad(loss, list(module.parameters()))
 
 
+def test_parameters_of_another_type_are_an_error_not_garbage():
+    module = MLP(6, [32], 4).double()
+    with bfloat16(), pytest.raises(RuntimeError, match="contiguous float32"):
+        module(torch.randn(3, 6))
+
+
 def test_nan_goes_through():
     module = MLP(6, [32, 32], 4)
     x = torch.randn(3, 6)
