@@ -73,6 +73,8 @@ class Task(Part, ABC):
     truncated (the time ran out: bootstrap) apart. They are **deterministic given the reset seed and the
     actions**: that is how a run is resumed (the core resets with the stored seed and replays the actions of
     the unfinished episode). ``info["success"]`` (bool) is set on the step that solves the task.
+    A task of several sub-tasks names them in ``subtasks``; its environments set ``info["subtasks"]`` on every step to
+    the names of those completed in this episode so far, in the order of their completion. Their rates are logged.
     Observations are float32 vectors of length ``spec.observation``; actions float32 in [-1, 1].
     """
 
@@ -82,6 +84,11 @@ class Task(Part, ABC):
     @abstractmethod
     def spec(self) -> TaskSpec:
         """Shapes and normalisation; cheap, no environment is made."""
+
+    @property
+    def subtasks(self) -> tuple[str, ...]:
+        """Names of the parts that the task consists of, in their order; empty where it is one piece."""
+        return ()
 
     @abstractmethod
     def make(self, render_mode: str | None = None) -> gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]:

@@ -36,6 +36,7 @@ class Episode:
         actions: env actions ``(A,)``, one per env step.
         terminated: the MDP ended (False: the time ran out).
         success: the task was solved.
+        subtasks: completed so far, where the task has any.
     """
 
     obs: list[Floats]
@@ -44,6 +45,7 @@ class Episode:
     actions: list[Floats] = field(default_factory=list)
     terminated: bool = False
     success: bool = False
+    subtasks: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -81,6 +83,7 @@ class Collector:
     def __init__(self, task: Task, agent: Agent, envs: int, seed: int) -> None:
         self.agent = agent
         self.seed = seed
+        self._parts = bool(task.subtasks)
         self._envs = [task.make() for _ in range(envs)]
         self._device = agent.compute.device
         self._numbers = [0] * envs  # of the running episodes
@@ -131,6 +134,8 @@ class Collector:
                 rewards[index] += float(reward)
                 if info.get("success", False):
                     running.success = True
+                if self._parts:
+                    running.subtasks = tuple(info["subtasks"])
                 if terminated or truncated:
                     running.terminated = bool(terminated)
                     ended.append(index)
@@ -188,8 +193,9 @@ class Collector:
             self._numbers[index] = int(saved["number"])
             self._reset(index)
             actions = list(saved["actions"].numpy().copy())
+            info: dict[str, Any] = {}
             for action in actions:
-                obs, *_ = self._envs[index].step(action)
+                obs, *_, info = self._envs[index].step(action)
                 self._obs[index] = obs
             seen = list(saved["obs"].numpy().copy())
             if not np.array_equal(seen[-1], self._obs[index]):
@@ -203,6 +209,7 @@ class Collector:
                 list(saved["rewards"]),
                 actions,
                 success=bool(saved["success"]),
+                subtasks=tuple(info["subtasks"]) if self._parts and info else (),
             )
         self._memory = state["memory"].to(self._device)
 

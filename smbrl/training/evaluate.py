@@ -21,6 +21,8 @@ class EvaluationResult:
         returns: undiscounted.
         lengths: env steps.
         successes: whether the task was solved.
+        subtasks: of the task; empty where it has none.
+        completed: env steps after which each sub-task was completed, -1: never, ``(episodes, sub-tasks)``.
         trajectories: observations of each episode ``(length + 1, O)``, where they were asked for.
     """
 
@@ -28,6 +30,8 @@ class EvaluationResult:
     lengths: NDArray[np.int64]
     successes: NDArray[np.bool_]
     trajectories: list[NDArray[np.float32]] | None = None
+    subtasks: tuple[str, ...] = ()
+    completed: NDArray[np.int64] | None = None
 
     @property
     def success(self) -> float:
@@ -36,12 +40,20 @@ class EvaluationResult:
 
     def metrics(self, phase: str = "eval") -> dict[str, float]:
         """Means, for the log."""
-        return {
+        found = {
             f"{phase}/success": self.success,
             f"{phase}/return": float(self.returns.mean()),
             f"{phase}/length": float(self.lengths.mean()),
             f"{phase}/episodes": float(len(self.returns)),
         }
+        if self.completed is not None and self.subtasks:
+            done = self.completed >= 0
+            found[f"{phase}/subtasks"] = float(done.sum(1).mean())
+            found |= {
+                f"{phase}/subtask/{name.replace(' ', '_')}": float(share)
+                for name, share in zip(self.subtasks, done.mean(0), strict=True)
+            }
+        return found
 
 
 def evaluate(
@@ -79,7 +91,7 @@ def evaluate(
 
 class _Evaluation:
     def __init__(self, agent: Agent, task: Task, episodes: int, seed: int, envs: int, trajectories: bool) -> None:
-        self.agent, self.seed, self.episodes = agent, seed, episodes
+        self.agent, self.seed, self.episodes, self.subtasks = agent, seed, episodes, task.subtasks
         self.envs = [task.make() for _ in range(envs)]
         self.playing = list(range(envs))  # environments still at work
         self.episode = list(range(envs))  # what each of them plays
@@ -87,6 +99,7 @@ class _Evaluation:
         self.returns = np.zeros(episodes)
         self.lengths = np.zeros(episodes, np.int64)
         self.successes = np.zeros(episodes, bool)
+        self.completed = np.full((episodes, len(self.subtasks)), -1, np.int64)
         self.paths: list[list[NDArray[np.float32]]] | None = [[] for _ in range(episodes)] if trajectories else None
         self.obs = np.zeros((envs, task.spec.observation), np.float32)
 
@@ -137,7 +150,7 @@ class _Evaluation:
             for env in self.envs:
                 env.close()
         paths = None if self.paths is None else [np.stack(path) for path in self.paths]
-        return EvaluationResult(self.returns, self.lengths, self.successes, paths)
+        return EvaluationResult(self.returns, self.lengths, self.successes, paths, self.subtasks, self.completed)
 
     def hold(self, decision: NDArray[np.float32]) -> list[int]:
         """Act out one decision; which environments ended."""
@@ -152,6 +165,10 @@ class _Evaluation:
                 self.returns[episode] += float(reward)
                 self.lengths[episode] += 1
                 self.successes[episode] |= bool(info.get("success", False))
+                for name in info.get("subtasks", ()) if self.subtasks else ():
+                    number = self.subtasks.index(name)
+                    if self.completed[episode, number] < 0:
+                        self.completed[episode, number] = self.lengths[episode]
                 if self.paths is not None:
                     self.paths[episode].append(self.obs[index].copy())
                 if terminated or truncated:

@@ -53,7 +53,8 @@ class OnlineLoop:
         self.first_success: int | None = None
         self.best_success: float | None = None
         self.solved = False
-        self._recent: list[tuple[float, float, int]] = []  # success, return, length of episodes since the last log line
+        # success, return, length and (where the task has any) completed sub-tasks of episodes since the last log line
+        self._recent: list[tuple[float, ...]] = []
         self._logged_step = 0
         self._next_log = settings.log_every
         self._next_evaluation = evaluation.every
@@ -142,7 +143,8 @@ class OnlineLoop:
         self.successes += episode.success
         if episode.success and self.first_success is None:
             self.first_success = self.step
-        self._recent.append((float(episode.success), episode.total, episode.steps))
+        completed = (float(len(episode.subtasks)),) if self.task.subtasks else ()
+        self._recent.append((float(episode.success), episode.total, episode.steps, *completed))
 
     def _evaluate(self, session: Session) -> None:
         evaluation = self.evaluation
@@ -159,9 +161,9 @@ class OnlineLoop:
         session.note(step=self.step, success=result.success)
 
     def _log(self, session: Session) -> dict[str, float]:
-        means = self.meters.fetch()
-        self.guard.check(means, self.step)
-        line = {f"online/{name}": value for name, value in means.items()}
+        learned = self.meters.fetch()
+        self.guard.check(learned, self.step)
+        line = {f"online/{name}": value for name, value in learned.items()}
         line |= {
             "online/updates": float(self.updates),
             "online/episodes": float(self.episodes),
@@ -171,9 +173,13 @@ class OnlineLoop:
         }
         shown = {"successes": float(self.successes)}
         if self._recent:
-            success, total, length = (sum(column) / len(self._recent) for column in zip(*self._recent, strict=True))
-            line |= {"train/success": success, "train/return": total, "train/length": length}
-            shown["success"] = success
+            names = ("success", "return", "length", "subtasks")
+            means = {
+                name: sum(column) / len(self._recent)
+                for name, column in zip(names, zip(*self._recent, strict=True), strict=False)
+            }
+            line |= {f"train/{name}": value for name, value in means.items()}
+            shown |= {name: means[name] for name in ("success", "subtasks") if name in means}
         then, step, updates = self._logged
         now = time.monotonic()
         line["time/env_steps_per_second"] = (self.step - step) / max(now - then, 1e-9)
