@@ -125,6 +125,10 @@ class SkillImagination:
         """A skill from p(z)."""
         return uniform_skills((*state.shape[:-1], self.decision), state.device, generator)
 
+    def uncertainty(self, state: Tensor) -> Tensor:
+        """What the dynamics say."""
+        return self.dynamics.uncertainty(state)
+
     def policy(self, state: Tensor) -> TanhNormal:
         """Roughly p(z), as the distribution that planners know."""
         zeros = torch.zeros(*state.shape[:-1], self.decision, device=state.device)

@@ -75,6 +75,10 @@ class LatentModel(World):
         """A policy sample."""
         return self.policy(state).rsample(generator)
 
+    def uncertainty(self, state: Tensor) -> Tensor:
+        """What the dynamics say."""
+        return self.dynamics.uncertainty(state)
+
     def value(self, state: Tensor, generator: torch.Generator) -> Tensor:
         """Q(h, a), a a policy sample."""
         q = self.q(self.dynamics.latent(state), self.propose(state, generator))

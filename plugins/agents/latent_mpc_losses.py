@@ -111,7 +111,7 @@ class ModelLoss:
         y, goal = self.goals(windows, model, target, latent.detach(), generator)
 
         weight = self.rho ** torch.arange(n, device=y.device) * windows.mask
-        error = (imagined[:, 1:].float() - goal.float()).square().mean(-1)
+        error = model.dynamics.error(states[:, 1:], goal)
         consistency = (error * weight).sum(1)
 
         # imagined and encoded states in one batch; they are the same before the first decision

@@ -102,6 +102,10 @@ class SkillDreams:
         """A skill from the prior."""
         return self.box.draw(*state.shape[:-1], device=state.device, generator=generator)
 
+    def uncertainty(self, state: Tensor) -> Tensor:
+        """What the world's dynamics say of its part of the state."""
+        return self.world.dynamics.uncertainty(state[..., : self.world.dynamics.state])
+
     def policy(self, state: Tensor) -> TanhNormal:
         """The prior, as the distribution that planners know."""
         mean = torch.zeros(*state.shape[:-1], self.decision, device=state.device)

@@ -47,6 +47,10 @@ class Mortal:
         """See ``PlanningModel``."""
         return self.model.propose(state[..., :-1], generator)
 
+    def uncertainty(self, state: Tensor) -> Tensor:
+        """See ``PlanningModel``; nothing is uncertain after the end."""
+        return state[..., -1] * self.model.uncertainty(state[..., :-1])
+
     def policy(self, state: Tensor) -> TanhNormal:
         """See ``PlanningModel``."""
         return self.model.policy(state[..., :-1])

@@ -85,7 +85,7 @@ class SkiMoPretraining:
     def consistency_error(self, model: World, latent: Tensor, skill: Tensor, goal: Tensor, mask: Tensor) -> Tensor:
         """sum_t rho^t mean_D (hhat_{t+1} - E^-(s_{t+1}))^2, mean over windows."""
         states = model.trace(model.dynamics.initial(latent), skill)
-        error = (model.dynamics.latent(states[:, 1:]).float() - goal.float()).square().mean(-1)
+        error = model.dynamics.error(states[:, 1:], goal)
         weight = self.rho ** torch.arange(mask.shape[1], device=mask.device)
         return (error * weight * mask).sum(1).clamp(max=self.limit).mean()
 

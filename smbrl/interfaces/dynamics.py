@@ -52,3 +52,17 @@ class Dynamics(Part, nn.Module, ABC):
     def latent(self, state: Tensor) -> Tensor:
         """States ``(..., S)`` -> what reward, value, policy and decoder heads read, ``(..., latent_size)``."""
         return state
+
+    def error(self, state: Tensor, latent: Tensor) -> Tensor:
+        """How wrong predicted states ``(..., S)`` are about the encoded observation ``(..., latent)`` they should
+        have led to, ``(...)``, float32: what a learner of deterministic latents minimises (consistency).
+
+        By default the mean squared error of the latent. A model of several members overrides it, so that each learns
+        from its own error; a model whose learner has another loss (an RSSM's) does not need it.
+        """
+        return (self.latent(state).float() - latent.float()).square().mean(-1)
+
+    def uncertainty(self, state: Tensor) -> Tensor:
+        """How unsure the model is of predicted states ``(..., S)``: ``(...)``, not negative, in units of the latent,
+        growing where it has not learned. Zero for models that do not know."""
+        return torch.zeros(state.shape[:-1], device=state.device)

@@ -34,6 +34,10 @@ class PlanningModel(Protocol):
         """The policy itself, ``(..., S) ->`` a distribution over ``(..., Z)``."""
         ...
 
+    def uncertainty(self, state: Tensor) -> Tensor:
+        """How unsure the dynamics are of a predicted state, ``(..., S) -> (...)``; see ``Dynamics.uncertainty``."""
+        ...
+
 
 class Planner(Part, ABC):
     """Batched over E environments; holds settings, no state.

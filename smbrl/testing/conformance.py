@@ -154,6 +154,9 @@ class _Valley:
     def propose(self, state: Tensor, generator: torch.Generator) -> Tensor:
         return torch.rand(*state.shape[:-1], 3, generator=generator) * 2 - 1
 
+    def uncertainty(self, state: Tensor) -> Tensor:
+        return torch.zeros(state.shape[:-1])
+
     def policy(self, state: Tensor) -> Any:
         from smbrl.interfaces import TanhNormal
 

@@ -29,6 +29,9 @@ class Quadratic:
     def propose(self, state, generator):
         return self.policy(state).rsample(generator)
 
+    def uncertainty(self, state):
+        return torch.zeros(state.shape[:-1])
+
     def value(self, state, generator):
         return torch.zeros(state.shape[:-1])
 
