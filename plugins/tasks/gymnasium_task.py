@@ -103,6 +103,11 @@ class Gymnasium(Task):
             raise SmbrlError(f"Gymnasium cannot make {self.id!r}: {what}; mend Gymnasium.id or .arguments") from error
 
     @property
+    def title(self) -> str:
+        """The environment's id."""
+        return self.id
+
+    @property
     def spec(self) -> TaskSpec:
         """Of the flattened observation."""
         return self._spec

@@ -86,6 +86,11 @@ class Task(Part, ABC):
         """Shapes and normalisation; cheap, no environment is made."""
 
     @property
+    def title(self) -> str:
+        """What the task is called in lists of runs, and its MLflow experiment; the class's name unless it says more."""
+        return type(self).__name__
+
+    @property
     def subtasks(self) -> tuple[str, ...]:
         """Names of the parts that the task consists of, in their order; empty where it is one piece."""
         return ()

@@ -72,4 +72,4 @@ class Experiment:
 
     def describe(self) -> dict[str, str]:
         """Names of task and agent, for lists of runs."""
-        return {"task": type(self.task).__name__, "agent": type(self.agent).__name__}
+        return {"task": self.task.title, "agent": type(self.agent).__name__}

@@ -4,6 +4,7 @@ A study is a small TOML file, packaged like a gin file (``gin/studies/maze.toml`
 
     about = "what is compared"
     metric = "train/success"              # what is drawn and tabulated
+    published = "paper/maze"              # file and task of published values (smbrl.training.published), if any
 
     [budgets]                             # overrides by name; the first is the default
     short = ["Online.steps=300_000"]
@@ -12,7 +13,7 @@ A study is a small TOML file, packaged like a gin file (``gin/studies/maze.toml`
     gin = ["skimo_maze"]                  # files of smbrl train
     set = []                              # and its overrides
     seeds = [0, 1]
-    published = [[250_000, 0.03]]         # (env steps, value) that the paper reports, if any
+    published = [[250_000, 0.03]]         # (env steps, value) of this method, where they are in no file
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any, Literal
 
 from smbrl.errors import SmbrlError, suggestion
 from smbrl.registry import Registry
+from smbrl.training import published
 from smbrl.training.folder import INFO, RunFolder
 
 State = Literal["waiting", "unfinished", "running", "failed", "finished"]
@@ -145,13 +147,13 @@ def load(name: str, registry: Registry) -> Study:
     path = Path(name)
     if path.suffix == SUFFIX or path.is_file():
         try:
-            return parse(path.stem, path.read_text(encoding="utf-8"), str(path))
+            return parse(path.stem, path.read_text(encoding="utf-8"), str(path), registry)
         except OSError as error:
             raise SmbrlError(f"cannot read the study {name} ({error.strerror})") from error
     known = packaged(registry)
     if name not in known:
         raise SmbrlError(f"there is no study {name!r} and no {SUFFIX} file of that name; {suggestion(name, known)}")
-    return parse(name, known[name], f"{name}{SUFFIX}")
+    return parse(name, known[name], f"{name}{SUFFIX}", registry)
 
 
 def packaged(registry: Registry) -> dict[str, str]:
@@ -166,13 +168,14 @@ def packaged(registry: Registry) -> dict[str, str]:
     return found
 
 
-def parse(name: str, text: str, label: str) -> Study:
+def parse(name: str, text: str, label: str, registry: Registry | None = None) -> Study:
     """Read a study.
 
     Args:
         name: of the study.
         text: TOML.
         label: of the file, for messages.
+        registry: where packaged published values are found.
 
     Raises:
         SmbrlError: the first thing that is wrong with it.
@@ -181,35 +184,42 @@ def parse(name: str, text: str, label: str) -> Study:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SmbrlError(f"{label}: no TOML: {error}") from error
-    _known(raw, ("about", "metric", "budgets", "methods"), label)
+    _known(raw, ("about", "metric", "published", "budgets", "methods"), label)
     budgets = raw.get("budgets") or {"default": []}
     methods = raw.get("methods") or {}
     if not methods:
         raise SmbrlError(f"{label}: a study has at least one [methods.NAME] with gin = [...]")
+    curves = _published(_text(raw, "published", label, ""), label, registry)
     return Study(
         name,
         _text(raw, "about", label, ""),
         _text(raw, "metric", label, "train/return"),
-        {budget: _texts(budgets, budget, f"{label}: [budgets]") for budget in budgets},
-        tuple(_method(method, methods[method], f"{label}: [methods.{method}]") for method in methods),
+        {budget: published.texts(budgets, budget, f"{label}: [budgets]") for budget in budgets},
+        tuple(_method(name, methods[name], f"{label}: [methods.{name}]", curves.get(name, ())) for name in methods),
     )
 
 
-def _method(name: str, raw: Any, label: str) -> Method:
+def _published(name: str, label: str, registry: Registry | None) -> Mapping[str, published.Points]:
+    if not name:
+        return {}
+    file, sign, task = name.rpartition("/")
+    if not sign or registry is None:
+        raise SmbrlError(f"{label}: published is {name!r}; expected FILE/TASK, as in published = 'paper/maze'")
+    return published.load(file, registry).curves(task)
+
+
+def _method(name: str, raw: Any, label: str, curve: published.Points) -> Method:
     if not isinstance(raw, dict):
         raise SmbrlError(f"{label}: expected a table, found {raw!r}")
     _known(raw, ("gin", "set", "seeds", "published"), label)
-    gin, seeds = _texts(raw, "gin", label), raw.get("seeds", [0])
+    gin, seeds = published.texts(raw, "gin", label), raw.get("seeds", [0])
     if not gin:
         raise SmbrlError(f"{label}: gin is missing; expected the files of smbrl train, as in gin = ['skimo_maze']")
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
         raise SmbrlError(f"{label}: seeds is {seeds!r}; expected whole numbers, as in seeds = [0, 1]")
-    points = raw.get("published", [])
-    try:
-        published = tuple((float(step), float(value)) for step, value in points)
-    except (TypeError, ValueError) as error:
-        raise SmbrlError(f"{label}: published is {points!r}; expected pairs [env steps, value]") from error
-    return Method(name, gin, _texts(raw, "set", label), tuple(seeds), published)
+    if "published" in raw:
+        curve = published.points(raw["published"], f"{label}: published")
+    return Method(name, gin, published.texts(raw, "set", label), tuple(seeds), curve)
 
 
 def _known(raw: Mapping[str, Any], names: Sequence[str], label: str) -> None:
@@ -223,13 +233,6 @@ def _text(raw: Mapping[str, Any], name: str, label: str, default: str) -> str:
     if not isinstance(value, str):
         raise SmbrlError(f"{label}: {name} is {value!r}; expected text")
     return value
-
-
-def _texts(raw: Mapping[str, Any], name: str, label: str) -> tuple[str, ...]:
-    value = raw.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise SmbrlError(f"{label}: {name} is {value!r}; expected a list of texts")
-    return tuple(value)
 
 
 def plan(methods: Sequence[Method], overrides: Sequence[str], root: Path) -> list[Job]:
@@ -259,7 +262,8 @@ def work(
         tell: told what begins ("started", "resumed") and what came of it.
 
     Returns:
-        The state of each. Ctrl-C reaches every process; they save themselves, and nothing new begins.
+        The state of each. Ctrl-C reaches every process, a termination of this one is passed on to them; they save
+        themselves, and nothing new begins.
     """
     stop = threading.Event()
     running: set[subprocess.Popen[bytes]] = set()
@@ -280,7 +284,7 @@ def work(
         stopped = stop.is_set()
         tell(job, "finished" if code == 0 else "stopped" if stopped else f"failed, exit code {code}: see {log}")
 
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers) as pool, _passed_on(running):
         waits = [pool.submit(one, job) for job in jobs]
         try:
             for wait in waits:
@@ -291,3 +295,19 @@ def work(
                 process.wait()
             raise
     return {job: job.state() for job in jobs}
+
+
+@contextmanager
+def _passed_on(running: Collection[subprocess.Popen[bytes]]) -> Iterator[None]:
+    """While this lasts, SIGTERM interrupts the running processes and then this one, as Ctrl-C does in a terminal."""
+
+    def terminated(number: int, frame: FrameType | None) -> None:
+        for process in list(running):
+            process.send_signal(signal.SIGINT)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
