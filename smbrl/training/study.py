@@ -19,13 +19,16 @@ A study is a small TOML file, packaged like a gin file (``gin/studies/maze.toml`
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import threading
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal
 
 from smbrl.errors import SmbrlError, suggestion

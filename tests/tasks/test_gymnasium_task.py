@@ -77,6 +77,47 @@ def test_success_is_a_return_that_was_asked_for(wanted, success):
         assert said == [False, False, success]
 
 
+class Parts(Odd):
+    """A Dict of observations, as dm_control's."""
+
+    def __init__(self, render_mode=None):
+        super().__init__(Dict(speed=Box(-1, 1, (1,), np.float64), at=Box(-1, 1, (2,), np.float64)))
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return {"at": np.zeros(2), "speed": np.zeros(1)}, {}
+
+    def step(self, action):
+        _, *rest = super().step(action)
+        return {"at": np.array([1.0, 2.0]), "speed": np.array([3.0])}, *rest
+
+
+def test_a_dict_of_boxes_is_flattened_in_its_order():
+    gymnasium.register("smbrl-test/Parts-v0", Parts)
+    task = Gymnasium(id="smbrl-test/Parts-v0", time_limit=9, position=(0, 1))
+    env = task.make()
+    gymnasium.registry.pop("smbrl-test/Parts-v0")
+    assert task.spec.observation == 3
+    assert env.reset(seed=0)[0].tolist() == [0.0] * 3
+    obs = env.step(np.zeros(2, np.float32))[0]
+    assert obs.dtype == np.float32
+    assert obs.tolist() == [3.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "steps", "rewards", "ends"),
+    [(9, 2, [2.0, 1.0], (True, False)), (2, 1, [2.0], (False, True))],  # it terminates in its third step
+)
+def test_an_action_can_be_held(limit, steps, rewards, ends):
+    task = Gymnasium(id="smbrl-test/Odd-v0", time_limit=limit, action_repeat=2)
+    assert task.spec.time_limit == (limit + 1) // 2
+    env = task.make()
+    env.reset(seed=0)
+    lived = [env.step(np.zeros(2, np.float32)) for _ in range(steps)]
+    assert [reward for _, reward, *_ in lived] == rewards
+    assert lived[-1][2:4] == ends
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -86,9 +127,10 @@ def test_success_is_a_return_that_was_asked_for(wanted, success):
         ({"id": "Pendulum-v1", "arguments": {"gravity": 1.0}}, "unexpected keyword argument 'gravity'"),
         ({"id": "Pendulum-v1", "scale": (1.0, 2.0)}, "Gymnasium.scale has 2 numbers, .* give one or 3"),
         ({"id": "Pendulum-v1", "position": (3,)}, "position names element 3; .* 0 to 2"),
+        ({"id": "Pendulum-v1", "action_repeat": 0}, "action_repeat is 0; expected at least 1"),
         ({"id": "smbrl-test/Odd-v0"}, "has no time limit, and episodes must end: bind Gymnasium.time_limit"),
         (
-            {"id": "smbrl-test/Odd-v0", "time_limit": 5, "arguments": {"observation": Dict(a=Box(0, 1, (1,)))}},
+            {"id": "smbrl-test/Odd-v0", "time_limit": 5, "arguments": {"observation": Dict(a=Discrete(2))}},
             "observations of the kind Dict.* wrap it in FlattenObservation",
         ),
         (

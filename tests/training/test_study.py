@@ -1,8 +1,12 @@
 """Studies: read, planned, run and gone on with."""
 
 import json
+import os
+import signal
 import sys
 import textwrap
+import threading
+import time
 
 import pytest
 
@@ -95,6 +99,30 @@ def test_nothing_new_begins_once_a_run_was_stopped(study, tmp_path):
     stopped = FAKE.replace('sys.exit(info["state"] == "failed")', "sys.exit(130)")
     studies.work(jobs, [sys.executable, "-c", stopped], 1, lambda job, what: told.append((job.path.name, what)))
     assert told == [("a_b-s0", "started"), ("a_b-s0", "stopped")]
+
+
+def test_a_termination_reaches_the_runs_which_save_themselves(study, tmp_path):
+    jobs = studies.plan(study.methods, (), tmp_path)
+    saving = (
+        "import pathlib, sys, time\n"
+        "path = pathlib.Path(sys.argv[sys.argv.index('--run-dir') + 1] + '.saved')\n"
+        "try:\n    path.with_suffix('.begun').touch()\n    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    path.touch()\n    sys.exit(130)"
+    )
+    begun, saved = (jobs[0].path.with_name(jobs[0].path.name + end) for end in (".begun", ".saved"))
+
+    def terminate():
+        while not begun.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=terminate, daemon=True).start()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        studies.work(jobs[:2], [sys.executable, "-c", saving], 1, lambda job, what: None)
+    assert saved.exists()
+    assert not jobs[1].path.with_name(jobs[1].path.name + ".begun").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_runs_of_another_budget_are_not_taken_for_these(study, tmp_path):
