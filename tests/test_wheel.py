@@ -33,11 +33,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_every_gin_file_asset_and_module(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
-    gin = {f"smbrl_plugins/gin/{p.relative_to(ROOT / 'gin').as_posix()}" for p in (ROOT / "gin").rglob("*.gin")}
+    found = [*(ROOT / "gin").rglob("*.gin"), *(ROOT / "gin").rglob("*.toml")]
+    gin = {f"smbrl_plugins/gin/{path.relative_to(ROOT / 'gin').as_posix()}" for path in found}
     assert gin
     assert gin <= inside
     for package, folder in {"smbrl": "smbrl", "smbrl_plugins": "plugins", "smbrl_cli": "cli"}.items():
-        for suffix in ("*.py", "*.txt", "*.c"):
+        for suffix in ("*.py", "*.txt", "*.c", "*.js", "*.css"):
             modules = {f"{package}/{p.relative_to(ROOT / folder).as_posix()}" for p in (ROOT / folder).rglob(suffix)}
             assert modules <= inside, modules - inside
     assert "smbrl/py.typed" in inside

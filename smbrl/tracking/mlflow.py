@@ -156,6 +156,18 @@ def _check_file(uri: str) -> None:
             database.execute("PRAGMA schema_version").fetchall()
 
 
+def client(uri: str) -> Any:
+    """An ``MlflowClient`` for reading runs; fails quickly.
+
+    Raises:
+        OSError, sqlite3.Error: a database that is not there, or is none.
+    """
+    if uri.startswith("sqlite:///") and not Path(unquote(uri[len("sqlite:///") :])).is_file():
+        raise FileNotFoundError(2, "No such file or directory", unquote(uri[len("sqlite:///") :]))
+    _check_file(uri)
+    return _import(uri)[0]
+
+
 def _import(uri: str) -> tuple[Any, Any]:
     """MLflow's client for an address, and its entities; made to fail quickly and quietly."""
     for name, value in {

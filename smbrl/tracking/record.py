@@ -15,7 +15,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, SupportsFloat
@@ -133,6 +133,16 @@ class Columns:
     _values: dict[str, list[float]] = field(default_factory=dict)
     _walls: dict[str, list[float]] = field(default_factory=dict)
     damaged: int = 0
+
+    @classmethod
+    def of(cls, points: Mapping[str, Sequence[tuple[int, float, float]]]) -> Columns:
+        """From (step, value, Unix time) of each metric."""
+        columns = cls()
+        for name, rows in points.items():
+            columns._steps[name] = [int(step) for step, _, _ in rows]
+            columns._values[name] = [float(value) for _, value, _ in rows]
+            columns._walls[name] = [float(wall) for _, _, wall in rows]
+        return columns
 
     @property
     def names(self) -> list[str]:

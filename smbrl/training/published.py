@@ -17,6 +17,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,9 @@ class Published:
         plain = title.lower()
         return next((task for task in self.tasks.values() if plain in [t.lower() for t in task.titles]), None)
 
-    def name_of(self, method: str) -> str | None:
-        """What they call a method that is called ``method`` here."""
-        return next((theirs for theirs, ours in self.methods.items() if method in (theirs, *ours)), None)
+    def name_of(self, ours: str) -> str | None:
+        """What they call a method that is called ``ours`` here."""
+        return next((theirs for theirs, names in self.methods.items() if ours in (theirs, *names)), None)
 
 
 def load(name: str, registry: Registry) -> Published:
@@ -78,7 +79,7 @@ def load(name: str, registry: Registry) -> Published:
             return parse(path.stem, path.read_text(encoding="utf-8"), str(path))
         except OSError as error:
             raise SmbrlError(f"cannot read the published results {name} ({error.strerror})") from error
-    known = {}
+    known: dict[str, Traversable] = {}
     for entry in registry.gin:
         folder = entry.folder.joinpath(FOLDER)
         if folder.is_dir():

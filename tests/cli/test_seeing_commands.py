@@ -132,14 +132,16 @@ def test_record_films_episodes(trained: Path, run: Run) -> None:
     assert min(path.stat().st_size for path in files) > 2000
 
 
-def test_runs_are_compared_in_one_picture(trained: Path, run: Run, tmp_path: Path) -> None:
-    picture = tmp_path / "compare.png"
-    code, out, err = run("compare", "small", str(trained), "-m", "pretrain/bc", "-p", str(picture))
+def test_runs_are_compared_in_one_report(trained: Path, run: Run, tmp_path: Path) -> None:
+    picture, out_folder = tmp_path / "compare.png", tmp_path / "out"
+    code, out, err = run("compare", "small", "-m", "pretrain/bc", "-p", str(picture), "--out", str(out_folder))
     assert code == 0, err
-    assert out.startswith("skimo_maze + smoke Maze.layout='medium'")
-    assert out.count(" at 4") == 2
+    assert out.startswith("pretrain/bc on Maze")
+    assert "skimo" in out
+    assert [line for line in out.splitlines() if line.endswith("report.html")] == [str(out_folder / "report.html")]
     with Image.open(picture) as image:
-        assert image.size == (768, 480)
+        assert image.width == 768
+    assert "skimo" in (out_folder / "runs.csv").read_text()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,12 @@ def test_runs_are_compared_in_one_picture(trained: Path, run: Run, tmp_path: Pat
     [
         (("compare", "small", "-m", "train/sucess"), "no run has logged 'train/sucess'; did you mean 'train/success'?"),
         (("compare", "small", "--smooth", "1"), "--smooth is 1 and --bins 40"),
-        (("compare", "small", "-m", "pretrain/bc", "-p", "/dev/null/x.png"), "cannot draw to /dev/null/x.png"),
+        (("compare", "small", "-m", "pretrain/bc", "--out", "/dev/null/x"), "cannot write to /dev/null/x"),
+        (
+            ("compare", "small", "--where", "Online.stepz=5"),
+            "--where Online.stepz: no run has it; did you mean 'Online.steps'",
+        ),
+        (("compare", "small", "--mlflow", "sqlite:////nowhere/mlflow.db"), "cannot read runs from MLflow at"),
         (("eval", "smal"), "did you mean 'small'?"),
         (("eval", "small", "-n", "0"), "ask for at least 1"),
         (("eval", "small", "--planner"), "trained without a planner"),
