@@ -126,7 +126,8 @@ class Maze(Task):
 
     def generate(self, path: Path, *, seed: int, workers: int, progress: Progress | None = None) -> None:
         """Drive between random cells (see `smbrl_plugins.tasks.maze_data`)."""
-        episodes = generate_episodes(self.demonstrations, seed=seed, workers=workers, progress=progress)
+        parts = path.with_name("parts")
+        episodes = generate_episodes(self.demonstrations, seed=seed, workers=workers, progress=progress, parts=parts)
         env = self.make()
         write_episodes(path, episodes, env.observation_space, env.action_space)
 

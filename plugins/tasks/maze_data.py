@@ -10,15 +10,10 @@ Trajectory i depends on (seed, i) alone, so the data do not depend on the number
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context, parent_process
+from functools import partial
+from pathlib import Path
 
 import mujoco
 import numpy as np
@@ -27,6 +22,7 @@ from smbrl_plugins.tasks.maze_layout import Cell, Layout, parse
 from smbrl_plugins.tasks.maze_physics import MAX_SPEED, model
 
 from smbrl.data.files import Episode
+from smbrl.data.generating import Maker, generate
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Progress
 
@@ -150,90 +146,29 @@ class Driver:
         return obs[: time + 1].copy(), actions[:time].copy()
 
 
-_driver: Driver | None = None
-"""Of a worker process."""
-
-
-def _prepare(what: Demonstrations) -> None:
-    global _driver
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _driver = Driver(what)
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Processes started meanwhile never see Ctrl-C, which reaches them too; the parent answers it afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end_with_parent() -> None:
-    """A pool's processes wait for ever when their parent is killed: end them."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
-
-
-def _chunk(seed: int, indices: range) -> list[Episode]:
-    assert _driver is not None
-    return [_driver.trajectory(seed, index) for index in indices]
+def _prepare(what: Demonstrations) -> Maker:
+    return Driver(what).trajectory
 
 
 def generate_episodes(
-    what: Demonstrations, *, seed: int, workers: int = 1, progress: Progress | None = None
+    what: Demonstrations,
+    *,
+    seed: int,
+    workers: int = 1,
+    progress: Progress | None = None,
+    parts: Path | None = None,
 ) -> Iterator[Episode]:
-    """The trajectories in order, made by ``workers`` processes (1: in this one).
-
-    Processes are spawned, not forked: neither MuJoCo nor torch threads survive a fork.
+    """The trajectories in order (see `smbrl.data.generating.generate`).
 
     Raises:
         SmbrlError: a worker died, or the seed or number of workers makes no sense.
     """
-    if workers < 1:
-        raise SmbrlError(f"{workers} workers cannot generate data: give at least 1")
-    if seed < 0:
-        raise SmbrlError(f"data seed is {seed}: give 0 or a positive whole number")
-    total = what.trajectories
-    chunks = [range(first, min(first + CHUNK, total)) for first in range(0, total, CHUNK)]
-    driver = Driver(what)  # also finds out here, not in a worker, that the layout cannot be used
-    done = 0
-    if progress is not None:
-        progress(done, total)
-    if min(workers, len(chunks)) == 1:
-        for index in range(total):
-            yield driver.trajectory(seed, index)
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        return
-    pool = ProcessPoolExecutor(
-        min(workers, len(chunks)), mp_context=get_context("spawn"), initializer=_prepare, initargs=(what,)
+    return generate(
+        partial(_prepare, what),
+        what.trajectories,
+        seed=seed,
+        workers=workers,
+        progress=progress,
+        parts=parts,
+        chunk=CHUNK,
     )
-    others = set(active_children())
-    try:
-        with _interrupts_held_back():  # the first submit starts the processes
-            pending: list[Future[list[Episode]]] = [pool.submit(_chunk, seed, chunk) for chunk in chunks]
-        pending.reverse()
-        while pending:
-            for episode in pending.pop().result():
-                yield episode
-                done += 1
-            if progress is not None:
-                progress(done, total)
-    except BrokenProcessPool as error:
-        raise SmbrlError(
-            f"a process that generated data died after {done} of {total} trajectories (out of memory?): "
-            "try again with fewer workers"
-        ) from error
-    finally:
-        if done < total:  # nobody wants what they are working on
-            for process in set(active_children()) - others:
-                process.terminate()
-        pool.shutdown(cancel_futures=True)

@@ -225,7 +225,8 @@ def create(name: str, make: Callable[[Path], object], record: dict[str, Any]) ->
 
     Args:
         name: Minari id.
-        make: writes a data folder (see `smbrl.data.files.write_episodes`) at the path it is given.
+        make: writes a data folder (see `smbrl.data.files.write_episodes`) at the path it is given. What it puts into
+            the folder ``parts`` beside that outlives an interruption: the next attempt finds it there.
         record: provenance to store beside versions, date, counts and content hash.
     """
     try:
@@ -239,10 +240,13 @@ def create(name: str, make: Callable[[Path], object], record: dict[str, Any]) ->
     with FileLock(root() / f".{flat}.lock"):
         if target.is_dir():
             return _open(name)
+        kept = root() / f".{flat}.parts"
         for stale in root().glob(f".{flat}.tmp-*"):  # of a killed process: we hold the lock, so nobody writes there
+            _keep(stale / "parts", kept)
             shutil.rmtree(stale, ignore_errors=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{flat}.tmp-", dir=root()))
         try:
+            _keep(kept, draft / "parts")
             data = draft / "data"
             make(data)
             arrays = read_arrays(data)
@@ -258,6 +262,7 @@ def create(name: str, make: Callable[[Path], object], record: dict[str, Any]) ->
             for file in data.iterdir():
                 with file.open("rb+") as handle:
                     os.fsync(handle.fileno())
+            shutil.rmtree(draft / "parts", ignore_errors=True)
             draft.chmod(0o755)
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(target)
@@ -267,8 +272,15 @@ def create(name: str, make: Callable[[Path], object], record: dict[str, Any]) ->
                 "free space, or set SMBRL_HOME to another folder"
             ) from error
         finally:
+            _keep(draft / "parts", kept)
             shutil.rmtree(draft, ignore_errors=True)
     return _open(name)
+
+
+def _keep(parts: Path, at: Path) -> None:
+    """Move the finished parts of a generation, where there are any."""
+    if parts.is_dir() and not at.exists() and any(parts.iterdir()):
+        parts.rename(at)
 
 
 def versions() -> dict[str, str]:

@@ -266,3 +266,26 @@ def test_wrong_episodes_are_not_written(episodes: list[Episode], says: str, tmp_
 def test_a_folder_without_data_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SmbrlError, match="no readable data set"):
         read_arrays(tmp_path)
+
+
+def test_finished_parts_outlive_an_interruption_and_nothing_else_does() -> None:
+    def interrupted(path: Path) -> None:
+        parts = path.with_name("parts")
+        parts.mkdir()
+        (parts / "first").write_text("done")
+        path.mkdir()
+        (path / "half").write_text("")
+        raise KeyboardInterrupt
+
+    def going_on(path: Path) -> None:
+        assert (path.with_name("parts") / "first").read_text() == "done"
+        assert not path.exists()
+        obs, actions = np.zeros((4, 3), np.float32), np.zeros((3, 2), np.float32)
+        write_episodes(path, [Episode(obs, actions)], BOX, ACTION)
+
+    with pytest.raises(KeyboardInterrupt):
+        store.create("smbrl/parts-v1", interrupted, {})
+    assert store.names() == []
+    dataset = store.create("smbrl/parts-v1", going_on, {})
+    assert sorted(path.name for path in dataset.path.iterdir()) == ["data"]
+    assert [path.name for path in store.root().iterdir() if not path.name.endswith(".lock")] == ["smbrl"]
