@@ -1,8 +1,10 @@
-"""``smbrl data``: generate, list, inspect and import offline data sets."""
+"""``smbrl data``: generate, list, inspect, import and export offline data sets."""
 
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from smbrl.data.store import Dataset
     from smbrl.interfaces import Task
 
-app = typer.Typer(help="Offline data sets: generate, list, inspect, import.")
+app = typer.Typer(help="Offline data sets: generate, list, inspect, import, export.")
 
 TaskName = Annotated[
     str | None, typer.Option("--task", metavar="NAME", help="A task by name (Maze) instead of a gin file.")
@@ -143,24 +145,102 @@ def inspect(
     typer.echo(f"  coverage   {path}")
 
 
+class Last(StrEnum):
+    """What becomes of an episode's last action where nobody knows what it led to."""
+
+    REPEAT = "repeat"
+    DROP = "drop"
+
+
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A Minari data set's folder, an .npz, or an .hdf5 file in D4RL's form.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            help="An .hdf5 or .npz file in D4RL's form, a pickle of trajectories (.pkl, .gz), a Minari data set's "
+            "folder or id, a CALVIN recording's folder, or a name of D4RL's (kitchen-mixed-v0).",
+        ),
+    ],
     name: Annotated[
         str | None, typer.Option("--name", help="Id to store it under (NAMESPACE/NAME-vN); default: its own.")
+    ] = None,
+    elements: Annotated[
+        str | None,
+        typer.Option("--elements", metavar="RANGES", help="Keep these elements of the observation, e.g. 0:9,18:39."),
+    ] = None,
+    last: Annotated[
+        Last,
+        typer.Option(
+            help="Of an episode whose last action's outcome is not in the file: repeat the observation, or "
+            "drop the action."
+        ),
+    ] = Last.REPEAT,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option("--mirror", metavar="URL", help="Base address to ask for D4RL's files first. May be repeated."),
     ] = None,
     gin: options.OptionalGin = None,
     task: TaskName = None,
     overrides: options.Set = None,
 ) -> None:
     """Bring a data set from elsewhere into the store, unchanged; --task or --gin checks that it fits."""
-    from smbrl.data.importing import import_path
+    from smbrl.data.importing import import_data
+    from smbrl.data.sources import parse_elements
+    from smbrl.tracking.progress import Phase, ProgressBars
 
     chosen = _task(gin, task, overrides)[0] if gin or task else None
-    found = import_path(path, name=name, spec=chosen.spec if chosen is not None else None)
+    kept = None if elements is None else parse_elements(elements)
+    try:
+        with ExitStack() as stack:
+            phases: list[Phase] = []
+
+            def show(received: int, size: int) -> None:
+                if not phases:  # a bar for downloads only
+                    phases.append(
+                        stack.enter_context(stack.enter_context(ProgressBars()).phase("download", 0, "bytes"))
+                    )
+                phases[0].callback(received, size)
+
+            found = import_data(
+                what,
+                name=name,
+                spec=chosen.spec if chosen is not None else None,
+                elements=kept,
+                last=last.value,
+                mirrors=mirror or (),
+                progress=show,
+            )
+    except KeyboardInterrupt:
+        typer.echo("interrupted: nothing is stored; a download goes on where it stopped", err=True)
+        raise typer.Exit(130) from None
     typer.echo("imported:")
     _summary(found)
     typer.echo(f"  to pre-train on it: -o TASK.data='{found.id}' (for the maze: -o \"Maze.data='{found.id}'\")")
+
+
+@app.command()
+def export(
+    dataset: Annotated[str, typer.Argument(metavar="ID", help="A data set's id, or the beginning of it.")],
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PATH]",
+            help="A new .hdf5 or .h5 file (D4RL's form) or folder (Minari); default: among Minari's own data sets.",
+        ),
+    ] = None,
+) -> None:
+    """Copy a data set out of the store, for Minari or for programs that read D4RL's files. Nothing is lost."""
+    from smbrl.data import exporting, store
+
+    found = store.load(dataset)
+    if path is not None and path.suffix in (".hdf5", ".h5"):
+        made = exporting.to_d4rl(found, path)
+    elif path is not None and path.suffix:
+        raise SmbrlError(f"{path} has suffix {path.suffix}: .hdf5 or .h5 makes a file, no suffix a Minari folder")
+    else:
+        made = exporting.to_minari(found, path)
+    typer.echo(f"exported {found.id} to {made}")
 
 
 def _task(gin: list[str] | None, name: str | None, overrides: list[str] | None) -> tuple[Task, int]:

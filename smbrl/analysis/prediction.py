@@ -51,10 +51,10 @@ def held_out(store: EpisodeStore, count: int, steps: int, generator: torch.Gener
         raise SmbrlError(
             f"no held-out trajectory has {steps} steps (the longest has {int(store.lengths.max())}): ask for fewer"
         )
-    order = torch.randperm(len(long), generator=generator, device=generator.device).to(store.device)
+    order = torch.randperm(len(long), generator=generator, device=generator.device).to(store.lengths.device)
     chosen = long[order].repeat(-(-count // len(long)))[:count]
     room = store.lengths[chosen] - steps
-    share = torch.rand(len(chosen), generator=generator, device=generator.device).to(store.device)
+    share = torch.rand(len(chosen), generator=generator, device=generator.device).to(store.lengths.device)
     offset = (share * (room + 1)).long().clamp(max=room)
     found = store.window(store.starts[chosen] + offset, store.lengths[chosen] - offset, 1, steps)
     return Trajectories(found.obs, found.actions)

@@ -1,4 +1,4 @@
-"""Offline episodes in memory, and windows from them by index arithmetic."""
+"""Offline episodes in memory or mapped, and windows from them by index arithmetic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class EpisodeStore:
-    """Episodes end to end in one tensor on the learner's device.
+    """Episodes end to end in one tensor, on the learner's device unless they are mapped from disk.
 
     Args:
         obs: ``(total, O)`` float32; an episode of T steps has T + 1 rows.
@@ -23,9 +23,12 @@ class EpisodeStore:
             set to zero, so that what lies past an episode's end can be read from it).
         starts: row of each episode's first observation ``(E,)`` int64.
         lengths: steps T of each episode ``(E,)`` int64.
+        device: where windows are wanted; None: where the data are.
     """
 
-    def __init__(self, obs: Tensor, actions: Tensor, starts: Tensor, lengths: Tensor) -> None:
+    def __init__(
+        self, obs: Tensor, actions: Tensor, starts: Tensor, lengths: Tensor, device: torch.device | str | None = None
+    ) -> None:
         if len(obs) != len(actions) or bool((starts + lengths >= len(obs)).any()):
             raise ValueError(
                 f"obs {tuple(obs.shape)}, actions {tuple(actions.shape)} and episodes up to row "
@@ -38,23 +41,28 @@ class EpisodeStore:
         self.actions = actions.contiguous()
         self.starts = starts
         self.lengths = lengths
+        self._device = obs.device if device is None else torch.device(device)
         self._places: dict[int, Tensor] = {}
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, device: torch.device | str = "cpu") -> EpisodeStore:
-        """All episodes of a stored data set.
+        """All episodes of a stored data set, with windows on ``device``.
+
+        The data lie there too, except where they are mapped (`Dataset.mapped`): then only windows go there.
 
         Raises:
             SmbrlError: the data set is damaged.
         """
         arrays = dataset.arrays
+        place = "cpu" if dataset.mapped else device
         parts = (arrays.obs, arrays.actions, arrays.starts, arrays.lengths)
-        return cls(*(torch.from_numpy(part).to(device) for part in parts))
+        obs, actions, starts, lengths = (torch.from_numpy(part).to(place) for part in parts)
+        return cls(obs, actions, starts, lengths, device)
 
     @property
     def device(self) -> torch.device:
-        """Where the data and the windows live."""
-        return self.obs.device
+        """Where windows live."""
+        return self._device
 
     @property
     def episodes(self) -> int:
@@ -76,13 +84,13 @@ class EpisodeStore:
             raise SmbrlError(f"validation share is {validation_share}: give a number between 0 and 1")
         if self.episodes < 2:
             raise SmbrlError(f"{self.episodes} episode cannot be split into training and validation: get more data")
-        order = torch.randperm(self.episodes, generator=generator, device=generator.device).to(self.device)
+        order = torch.randperm(self.episodes, generator=generator, device=generator.device).to(self.starts.device)
         held = min(max(round(self.episodes * validation_share), 1), self.episodes - 1)
         return self._subset(order[held:].sort().values), self._subset(order[:held].sort().values)
 
     def _subset(self, episodes: Tensor) -> EpisodeStore:
         part = object.__new__(EpisodeStore)
-        part.obs, part.actions = self.obs, self.actions
+        part.obs, part.actions, part._device = self.obs, self.actions, self._device
         part.starts, part.lengths, part._places = self.starts[episodes], self.lengths[episodes], {}
         return part
 
@@ -121,7 +129,7 @@ class EpisodeStore:
             SmbrlError: no episode is as long as one decision.
         """
         last = self._last(horizon)
-        place = torch.randint(int(last[-1]), (batch,), generator=generator, device=generator.device).to(self.device)
+        place = torch.randint(int(last[-1]), (batch,), generator=generator, device=generator.device).to(last.device)
         episode = torch.searchsorted(last, place, right=True)
         length = self.lengths[episode]
         # steps from the start to the episode's end: place counts down from the episode's running total
@@ -132,13 +140,15 @@ class EpisodeStore:
     def window(self, first: Tensor, left: Tensor, decisions: int, horizon: int) -> SkillWindows:
         """The windows that begin at rows ``first (B,)`` with ``left (B,)`` steps to their episode's end."""
         steps = decisions * horizon
-        rows = first[:, None] + torch.minimum(torch.arange(steps + 1, device=self.device), left[:, None])
+        place = self.obs.device
+        first, left = first.to(place), left.to(place)
+        rows = first[:, None] + torch.minimum(torch.arange(steps + 1, device=place), left[:, None])
         # index_select: three times faster on the CPU than indexing
         obs = self.obs.index_select(0, rows.flatten())
         actions = self.actions.index_select(0, rows[:, :-1].flatten())
-        ends = torch.arange(1, decisions + 1, device=self.device) * horizon
+        ends = torch.arange(1, decisions + 1, device=place) * horizon
         return SkillWindows(
-            obs.view(len(first), steps + 1, -1),
-            actions.view(len(first), steps, -1),
-            (ends <= left[:, None]).to(obs.dtype),
+            obs.view(len(first), steps + 1, -1).to(self.device),
+            actions.view(len(first), steps, -1).to(self.device),
+            (ends <= left[:, None]).to(self.device, obs.dtype),
         )

@@ -1,4 +1,4 @@
-"""Episodes on disk: folders in Minari's HDF5 format, written with Minari, read in one sweep.
+"""Episodes on disk: folders in Minari's HDF5 format, written with Minari, read whole or an episode at a time.
 
 A data folder holds ``main_data.hdf5`` and ``metadata.json``; `minari.load_dataset` reads it.
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,11 +78,27 @@ class Arrays:
 
     def content_hash(self) -> str:
         """sha256 over lengths, observations and actions in order: the identity of the data."""
-        digest = hashlib.sha256(b"smbrl episodes 1\0")
-        digest.update(np.array([self.obs.shape[1], self.actions.shape[1]], "<i8").tobytes())
-        for part, kind in ((self.lengths, "<i8"), (self.obs, "<f4"), (self.actions, "<f4")):
-            digest.update(np.ascontiguousarray(part.astype(kind, copy=False)).data)
-        return digest.hexdigest()
+        return content_hash(self.lengths, [self.obs], [self.actions])
+
+
+def content_hash(
+    lengths: NDArray[np.int64], obs: Iterable[NDArray[np.float32]], actions: Iterable[NDArray[np.float32]]
+) -> str:
+    """sha256 over lengths, observations and actions, given in pieces; how they are cut into pieces does not matter.
+
+    Args:
+        lengths: T of each episode.
+        obs, actions: the rows of `Arrays` in order, each piece ``(rows, size)``; at least one piece each.
+    """
+    digest = hashlib.sha256(b"smbrl episodes 1\0")
+    obs, actions = iter(obs), iter(actions)
+    first_obs, first_actions = next(obs), next(actions)
+    digest.update(np.array([first_obs.shape[1], first_actions.shape[1]], "<i8").tobytes())
+    digest.update(np.ascontiguousarray(lengths.astype("<i8", copy=False)).data)
+    for pieces in (chain([first_obs], obs), chain([first_actions], actions)):
+        for piece in pieces:
+            digest.update(np.ascontiguousarray(piece.astype("<f4", copy=False)).data)
+    return digest.hexdigest()
 
 
 def write_episodes(
@@ -148,8 +166,88 @@ def add_metadata(path: Path, extra: dict[str, Any]) -> None:
     (path / METADATA).write_text(json.dumps(metadata, indent=1))
 
 
-def read_arrays(path: Path) -> Arrays:
-    """Observations and actions of all episodes of a data folder, in order.
+class Reader:
+    """The episodes of an open data folder, read one at a time.
+
+    Attributes:
+        lengths: T of each episode, ``(episodes,)`` int64.
+        observation, action: sizes of the vectors.
+        flat: observations are vectors in the file, not the ``observation`` of a dictionary (with goals beside it).
+    """
+
+    def __init__(self, content: h5py.File, *, goals: bool = False) -> None:
+        self._groups = [content[f"episode_{i}"] for i in range(len(content))]
+        self.lengths = np.array([group["actions"].shape[0] for group in self._groups], np.int64)
+        if not self._groups:
+            raise SmbrlError(f"{content.filename} holds no episode: generate or import the data set again")
+        self._key, self.flat = "observations", isinstance(self._groups[0]["observations"], h5py.Dataset)
+        if not self.flat and goals:
+            self._key = "observations/observation"
+        shapes = [self._groups[0][key].shape[1:] for key in (self._key, "actions")]
+        if any(len(shape) != 1 for shape in shapes):
+            raise SmbrlError(
+                f"{content.filename} has observations of shape {shapes[0]} and actions of shape {shapes[1]}: "
+                "only flat vectors are read"
+            )
+        self.observation, self.action = (int(shape[0]) for shape in shapes)
+
+    @property
+    def rows(self) -> int:
+        """Rows of `Arrays`: sum of T + 1."""
+        return int(self.lengths.sum()) + len(self.lengths)
+
+    def observations(self) -> Iterator[NDArray[np.float32]]:
+        """``(T + 1, O)`` of each episode."""
+        for group, steps in zip(self._groups, self.lengths.tolist(), strict=True):
+            yield self._rows(group[self._key], steps + 1, self.observation)
+
+    def actions(self) -> Iterator[NDArray[np.float32]]:
+        """``(T + 1, A)`` of each episode; the last row is zero."""
+        for group, steps in zip(self._groups, self.lengths.tolist(), strict=True):
+            rows = np.zeros((steps + 1, self.action), np.float32)
+            rows[:steps] = self._rows(group["actions"], steps, self.action)
+            yield rows
+
+    def episodes(self) -> Iterator[Episode]:
+        """Each episode with its rewards."""
+        for group, steps in zip(self._groups, self.lengths.tolist(), strict=True):
+            yield Episode(
+                self._rows(group[self._key], steps + 1, self.observation),
+                self._rows(group["actions"], steps, self.action),
+                np.asarray(group["rewards"][()], np.float32),
+                bool(group["terminations"][-1]),
+            )
+
+    def content_hash(self) -> str:
+        """As `Arrays.content_hash`, an episode at a time."""
+        return content_hash(self.lengths, self.observations(), self.actions())
+
+    def arrays(self) -> Arrays:
+        """Everything in memory."""
+        # slots once allocated and filled by direct reads: no list of thousands of arrays to join
+        obs = np.zeros((self.rows, self.observation), np.float32)
+        actions = np.zeros((self.rows, self.action), np.float32)
+        row = 0
+        for group, steps in zip(self._groups, self.lengths.tolist(), strict=True):
+            group[self._key].read_direct(obs, dest_sel=np.s_[row : row + steps + 1])
+            group["actions"].read_direct(actions, dest_sel=np.s_[row : row + steps])
+            row += steps + 1
+        return Arrays(obs, actions, self.lengths)
+
+    @staticmethod
+    def _rows(values: h5py.Dataset, rows: int, size: int) -> NDArray[np.float32]:
+        if values.shape != (rows, size):
+            raise ValueError(f"{values.name} has shape {values.shape}, ({rows}, {size}) is needed")
+        return np.asarray(values[()], np.float32)
+
+
+@contextmanager
+def reading(path: Path, *, goals: bool = False) -> Iterator[Reader]:
+    """Open a data folder.
+
+    Args:
+        path: the folder.
+        goals: read the ``observation`` of dictionaries with goals, too.
 
     Raises:
         SmbrlError: the file is missing, truncated or not in Minari's flat HDF5 format.
@@ -160,21 +258,19 @@ def read_arrays(path: Path) -> Arrays:
         raise SmbrlError(f"{path} is in Minari's {metadata['data_format']} format: only hdf5 is read; convert it first")
     try:
         with h5py.File(file, "r") as content:
-            groups = [content[f"episode_{i}"] for i in range(len(content))]
-            # slots once allocated and filled by direct reads: no list of thousands of arrays to join
-            lengths = np.array([group["actions"].shape[0] for group in groups], np.int64)
-            if not groups:
-                raise SmbrlError(f"{file} holds no episode: generate or import the data set again")
-            obs = np.zeros((int(lengths.sum()) + len(groups), *groups[0]["observations"].shape[1:]), np.float32)
-            actions = np.zeros((len(obs), *groups[0]["actions"].shape[1:]), np.float32)
-            row = 0
-            for group, steps in zip(groups, lengths.tolist(), strict=True):
-                group["observations"].read_direct(obs, dest_sel=np.s_[row : row + steps + 1])
-                group["actions"].read_direct(actions, dest_sel=np.s_[row : row + steps])
-                row += steps + 1
+            yield Reader(content, goals=goals)
     except (OSError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise SmbrlError(
             f"{file} is damaged or not in Minari's flat HDF5 format ({' '.join(str(error).split())[:120]}): "
             "remove the data set's folder and generate or import it again"
         ) from error
-    return Arrays(obs, actions, lengths)
+
+
+def read_arrays(path: Path) -> Arrays:
+    """Observations and actions of all episodes of a data folder, in order.
+
+    Raises:
+        SmbrlError: the file is missing, truncated or not in Minari's flat HDF5 format.
+    """
+    with reading(path) as reader:
+        return reader.arrays()

@@ -26,7 +26,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from smbrl.data.files import Arrays, Episode, add_metadata, read_arrays, read_metadata
+from smbrl.data import mapping
+from smbrl.data.files import Arrays, Episode, add_metadata, read_arrays, read_metadata, reading
 from smbrl.errors import SmbrlError, suggestion
 from smbrl.interfaces import DatasetRequest, Progress, Task
 
@@ -75,12 +76,19 @@ class Dataset:
         return str(self.provenance["content_hash"])
 
     @cached_property
+    def mapped(self) -> bool:
+        """Whether `arrays` are mapped files: they would fill this machine's memory, or ``SMBRL_MAP_DATA`` says so."""
+        return mapping.wanted(self.path / "data")
+
+    @cached_property
     def arrays(self) -> Arrays:
-        """All episodes end to end, read once and checked against the recorded hash.
+        """All episodes end to end, checked against the recorded hash: in memory, or mapped (see `smbrl.data.mapping`).
 
         Raises:
             SmbrlError: the file is damaged.
         """
+        if self.mapped:
+            return mapping.map_arrays(self.path / "data", self.content_hash)
         arrays = read_arrays(self.path / "data")
         found = arrays.content_hash()
         if found != self.content_hash:
@@ -249,12 +257,15 @@ def create(name: str, make: Callable[[Path], object], record: dict[str, Any]) ->
             _keep(kept, draft / "parts")
             data = draft / "data"
             make(data)
-            arrays = read_arrays(data)
+            with reading(data) as reader:
+                found = {
+                    "content_hash": reader.content_hash(),
+                    "episodes": len(reader.lengths),
+                    "steps": int(reader.lengths.sum()),
+                }
             provenance = record | {
                 "format": FORMAT,
-                "content_hash": arrays.content_hash(),
-                "episodes": len(arrays.lengths),
-                "steps": int(arrays.lengths.sum()),
+                **found,
                 "versions": versions(),
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
             }
