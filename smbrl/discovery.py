@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from importlib import metadata
 
-from smbrl import hookspecs
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from smbrl import __version__, hookspecs
+
+logger = logging.getLogger(__name__)
+
 
 BUILT_IN = "smbrl"
 """The distribution whose parts win against all others."""
@@ -28,6 +38,86 @@ class Source:
 
     def __str__(self) -> str:
         return f"plugin {self.plugin!r} of {self.distribution} {self.version}".rstrip()
+
+
+@dataclass
+class PluginState:
+    """What became of a plugin.
+
+    Attributes:
+        source: who it is.
+        value: the entry point, ``module`` or ``module:object``.
+        asked: whether it was to be loaded (third-party plugins may be off).
+        loaded: whether it was, and its hooks are sound.
+        seconds: that importing it took.
+        parts: names of its parts that can be used.
+        gin_folders, environments: how many of them can be used.
+        problems: what could not be used, one line each, without the plugin's name.
+    """
+
+    source: Source
+    value: str
+    asked: bool = True
+    loaded: bool = False
+    seconds: float = 0.0
+    parts: list[str] = field(default_factory=list)
+    gin_folders: int = 0
+    environments: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """``ok``; ``slow`` to import; ``partly`` usable; ``skipped`` altogether; ``off``."""
+        if not self.asked:
+            return "off"
+        if not self.loaded:
+            return "skipped"
+        if not self.problems:
+            return "ok"
+        return "slow" if all(SLOW_WORDS in problem for problem in self.problems) else "partly"
+
+
+SLOW_WORDS = "s to import"
+"""By which a line about a slow plugin is known."""
+SLOW = 3.0
+"""Seconds that importing a third-party plugin may take."""
+HANGS = 10.0
+"""Seconds after which a plugin that is still being imported is named, once."""
+
+
+def misfit(entry: metadata.EntryPoint) -> str | None:
+    """What can be said against a plugin before it is imported (its own requirements, say), or None."""
+    if not entry.pattern.match(entry.value):
+        return f"entry point {entry.value!r} is neither 'module' nor 'module:object'"
+    distribution = entry.dist
+    for text in (distribution.requires if distribution is not None else None) or []:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            continue  # pip would not have installed it
+        ours = canonicalize_name(requirement.name) == BUILT_IN
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if ours and applies and not requirement.specifier.contains(__version__, prereleases=True):
+            return f"needs smbrl{requirement.specifier}, this is smbrl {__version__}: install versions that fit"
+    return None
+
+
+@contextmanager
+def timed(state: PluginState) -> Iterator[None]:
+    """Note how long something takes in ``seconds``; a plugin that hangs is named while it does."""
+
+    def say() -> None:
+        logger.warning("%s: is still being imported after %g s; SMBRL_NO_PLUGINS=1 leaves it out", state.source, HANGS)
+
+    timer = threading.Timer(HANGS, say)
+    timer.daemon = True
+    timer.start()
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        state.seconds = time.perf_counter() - start
 
 
 def entry_points(problem: Callable[[Source, str], None]) -> list[tuple[Source, metadata.EntryPoint]]:

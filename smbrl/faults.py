@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 from smbrl.errors import closest
-from smbrl.interfaces import KINDS
+from smbrl.interfaces import KINDS, Part
 
 
 def part_fault(part: object) -> str | None:
     """What keeps something from being a part, in one line, or None."""
     if not isinstance(part, type):
-        return f"part {part!r:.80} is {type(part).__name__}, expected a class"
+        shown = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(part))
+        return f"part {shown:.80} is {type(part).__name__}, expected a class"
     contracts = [contract for contract in KINDS.values() if issubclass(part, contract)]
     names = ", ".join(contract.__name__ for contract in KINDS.values())
     if not contracts:
@@ -33,6 +35,38 @@ def part_fault(part: object) -> str | None:
             return (
                 f"part {part.__name__} has {stars}{parameter.name} in its constructor; "
                 "name every parameter, so that a misspelt binding is found"
+            )
+    return _wrong_constructor(part, contract) or _wrong_method(part, contract)
+
+
+def _wrong_constructor(part: type[Part], contract: type[Part]) -> str | None:
+    places = [p for p in constructor_parameters(part) if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p.name for p in places if p.default is p.empty]
+    if len(needed) <= len(contract.given) <= len(places):
+        return None
+    return (
+        f"part {part.__name__} takes ({', '.join(needed)}) in its constructor, the contract {contract.__name__} gives "
+        f"({', '.join(contract.given)}); what gin binds comes after a *, with a default"
+    )
+
+
+def _wrong_method(part: type[Part], contract: type[Part]) -> str | None:
+    """A method that cannot be called as the contract says: most likely it was written for another version of it."""
+    for name, wanted in vars(contract).items():
+        found = getattr(part, name)
+        if name.startswith("__") or not inspect.isfunction(wanted) or not inspect.isfunction(found):
+            continue
+        parameters = list(inspect.signature(wanted).parameters.values())
+        places = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        named = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        try:
+            inspect.signature(found).bind(*places, **dict.fromkeys(named))
+        except TypeError:
+            own = [p.name for p in inspect.signature(found).parameters.values()][1:]
+            asked = [p.name for p in parameters][1:]
+            return (
+                f"part {part.__name__} has {name}({', '.join(own)}), the contract {contract.__name__} calls it with "
+                f"({', '.join(asked)}): it was written for another version of smbrl, or is wrong"
             )
     return None
 

@@ -27,6 +27,14 @@ hookimpl = pluggy.HookimplMarker("smbrl")
 
 
 @hookspec
+def smbrl_contract() -> int:  # type: ignore[empty-body]
+    """The ``CONTRACT_VERSION`` this plugin was written for; without this hook, whatever there is.
+
+    A plugin of another version is refused with one line that says whether it or smbrl is the older of the two.
+    """
+
+
+@hookspec
 def smbrl_parts() -> Sequence[type[Part]]:  # type: ignore[empty-body]
     """The parts this plugin offers: concrete classes of one of the contracts in ``smbrl.interfaces``.
 

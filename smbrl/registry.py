@@ -22,8 +22,8 @@ import gin.config
 import gymnasium
 import pluggy
 
-from smbrl import hookspecs
-from smbrl.discovery import Source, entry_points, named
+from smbrl import __version__, hookspecs
+from smbrl.discovery import SLOW, SLOW_WORDS, PluginState, Source, entry_points, misfit, named, timed
 from smbrl.errors import SmbrlError, suggestion
 from smbrl.faults import article, part_fault, spoken
 from smbrl.interfaces import KINDS, Part
@@ -93,7 +93,7 @@ class Registry:
         gin: folders with gin files, built-in first.
         environments: Gymnasium id -> entry point, registered with Gymnasium.
         third_party: whether third-party plugins were asked for.
-        plugins: everything that was loaded, in order.
+        states: what became of every plugin that was found, in order.
     """
 
     def __init__(self, *, third_party: bool = True) -> None:
@@ -102,7 +102,7 @@ class Registry:
         self.gin: list[GinFolder] = []
         self.environments: dict[str, str] = {}
         self.third_party = third_party
-        self.plugins: list[Source] = []
+        self.states: list[PluginState] = []
         self._manager = pluggy.PluginManager("smbrl")
         self._manager.add_hookspecs(hookspecs)
 
@@ -156,9 +156,9 @@ class Registry:
             self.problem(source, f"cannot be used: {named(error)}; what it offers from there on is skipped")
 
     def _add(self, plugin: object, source: Source) -> None:
-        if not self._register(plugin, source):
+        if not self._register(plugin, source) or not self._fits(plugin, source):
             return
-        self.plugins.append(source)
+        self.state(source).loaded = True
         for part in self._call("smbrl_parts", plugin, source, (list, tuple), "a list of part classes"):
             self._add_part(part, source)
         for folder in self._call("smbrl_gin", plugin, source, (list, tuple), "a list of folders"):
@@ -169,9 +169,32 @@ class Registry:
 
     def problem(self, source: Source, what: str) -> None:
         """Note one line about a plugin."""
-        line = " ".join(f"{source}: {what}".split())
+        what = " ".join(what.split())
+        line = f"{source}: {what}"
         self.problems.append(line)
+        self.state(source).problems.append(what)
         logger.warning("%s", line)
+
+    def state(self, source: Source, value: str = "") -> PluginState:
+        """What became of a plugin, so far."""
+        for state in self.states:
+            if state.source == source:
+                return state
+        self.states.append(PluginState(source, value))
+        return self.states[-1]
+
+    def _fits(self, plugin: object, source: Source) -> bool:
+        """Whether the plugin was written for the contracts as they are."""
+        version = self._call("smbrl_contract", plugin, source, int, "a number")
+        if version in ((), hookspecs.CONTRACT_VERSION):
+            return True
+        older = "smbrl" if version > hookspecs.CONTRACT_VERSION else source.distribution
+        self.problem(
+            source,
+            f"was written for version {version} of smbrl's contracts, smbrl {__version__} has "
+            f"{hookspecs.CONTRACT_VERSION}: install a newer {older}; the plugin is skipped",
+        )
+        return False
 
     def _register(self, plugin: object, source: Source) -> bool:
         known = {name for name in vars(hookspecs) if name.startswith("smbrl_")}
@@ -189,8 +212,8 @@ class Registry:
             if options["wrapper"] or options["hookwrapper"]:
                 self.problem(source, f"{name} is a hook wrapper, which smbrl does not support; the plugin is skipped")
                 return False
-        if not implemented:
-            hooks = ", ".join(sorted(known))
+        if not {*implemented} - {"smbrl_contract"}:
+            hooks = ", ".join(sorted(known - {"smbrl_contract"}))
             self.problem(source, f"offers nothing: no function {hooks} marked with @smbrl.hookspecs.hookimpl")
             return False
         try:
@@ -242,6 +265,7 @@ class Registry:
             return
         kind = next(kind for kind, contract in KINDS.items() if issubclass(part, contract))
         self.parts[name] = PartInfo(name, kind, part, _configured(part, source.plugin), source)
+        self.state(source).parts.append(name)
 
     def _add_folder(self, folder: object, source: Source) -> None:
         try:
@@ -251,6 +275,7 @@ class Registry:
         if usable:
             assert isinstance(folder, Traversable)
             self.gin.append(GinFolder(folder, source))
+            self.state(source).gin_folders += 1
         else:
             self.problem(source, f"hook smbrl_gin names {folder!r}, which is not an existing folder; it is skipped")
 
@@ -269,6 +294,7 @@ class Registry:
             self.problem(source, f"environment {name!r} is already registered as {known.entry_point}; it is skipped")
             return
         self.environments[name] = entry
+        self.state(source).environments += 1
 
 
 def load_plugins(third_party: bool | None = None) -> Registry:
@@ -287,16 +313,26 @@ def load_plugins(third_party: bool | None = None) -> Registry:
 def _load(third_party: bool) -> Registry:
     registry = Registry(third_party=third_party)
     for source, entry in entry_points(registry.problem):
+        state = registry.state(source, entry.value)
         if not source.built_in and not third_party:
+            state.asked = False
+            continue
+        fault = None if source.built_in else misfit(entry)
+        if fault is not None:
+            registry.problem(source, f"{fault}; it is skipped")
             continue
         known = set(_gin_names())
         try:
-            plugin = entry.load()
+            with timed(state):
+                plugin = entry.load()
         except (Exception, SystemExit) as error:
             for name in set(_gin_names()) - known:  # half an import must leave nothing behind
                 gin.config._REGISTRY.pop(name)
             registry.problem(source, f"cannot be imported ({entry.value}): {named(error)}; it is skipped")
             continue
+        if state.seconds > SLOW and not source.built_in:
+            advice = "import heavy packages inside the functions that need them"
+            registry.problem(source, f"took {state.seconds:.1f} {SLOW_WORDS}: {advice}")
         registry.add(plugin, source)
     return registry
 

@@ -1,4 +1,4 @@
-"""The example plugin, installed as a third party's, is found, described, checked and built into SkiMo."""
+"""The example plugins, installed as a third party's, are found, described, checked and built into SkiMo."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "residual_dynamics"
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PLUGINS = {
+    "residual_dynamics": ("smbrl-residual", "residual", ["ResidualDynamics"]),
+    "ensemble_dynamics": ("smbrl-ensemble", "ensemble", ["EnsembleDynamics", "Pessimistic"]),
+}
+"""Folder: distribution, gin file, parts."""
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("plugin")
-    source = shutil.copytree(EXAMPLE, folder / "source")  # building leaves files beside the sources
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder / "site"), str(source)],
-        check=True,
-    )
-    return {**os.environ, "PYTHONPATH": str(folder / "site")}
+    for name in PLUGINS:
+        source = shutil.copytree(EXAMPLES / name, folder / name)  # building leaves files beside the sources
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder / "site"), str(source)],
+            check=True,
+        )
+    return {**os.environ, "PYTHONPATH": str(folder / "site"), "SMBRL_HOME": str(folder / "home")}
 
 
 def smbrl(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -31,30 +37,36 @@ def smbrl(environment: dict[str, str], *arguments: str) -> subprocess.CompletedP
     )
 
 
-def test_it_is_listed_with_its_distribution(environment: dict[str, str]) -> None:
-    done = smbrl(environment, "list", "dynamics")
-    assert "ResidualDynamics" in done.stdout, done.stderr
-    assert "smbrl-residual" in done.stdout
+def test_parts_are_listed_with_their_distribution(environment: dict[str, str]) -> None:
+    done = smbrl(environment, "list")
+    for distribution, gin, parts in PLUGINS.values():
+        for name in [gin, *parts]:
+            (line,) = [line for line in done.stdout.splitlines() if f" {name} " in f" {line} " and distribution in line]
+            assert distribution in line
 
 
-def test_its_gin_file_puts_it_into_skimo(environment: dict[str, str]) -> None:
-    done = smbrl(environment, "config", "show", "--gin", "skimo_maze", "--gin", "residual")
+@pytest.mark.parametrize("folder", PLUGINS)
+def test_its_gin_file_puts_it_into_skimo(environment: dict[str, str], folder: str) -> None:
+    _, gin, parts = PLUGINS[folder]
+    done = smbrl(environment, "config", "show", "--gin", "skimo_maze", "--gin", gin)
     assert done.returncode == 0, done.stderr
-    assert "ResidualDynamics" in done.stdout
+    for part in parts:
+        assert part in done.stdout
 
 
-def test_it_can_be_switched_off(environment: dict[str, str]) -> None:
+def test_they_can_be_switched_off(environment: dict[str, str]) -> None:
     done = smbrl({**environment, "SMBRL_NO_PLUGINS": "1"}, "list", "dynamics")
     assert "ResidualDynamics" not in done.stdout
 
 
-def test_its_own_tests_pass(environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("folder", PLUGINS)
+def test_its_own_tests_pass(environment: dict[str, str], folder: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / folder / "tests")],
         env=environment,
         capture_output=True,
         text=True,
-        cwd=EXAMPLE,
+        cwd=EXAMPLES / folder,
         timeout=300,
     )
     assert done.returncode == 0, done.stdout

@@ -17,6 +17,7 @@ import gin.config
 import gymnasium
 import pytest
 
+from smbrl import __version__, config, discovery
 from smbrl import registry as registry_module
 from smbrl.config import known_names
 from smbrl.errors import SmbrlError
@@ -61,10 +62,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         sys.modules.pop(module, None)
 
 
-def distribute(folder: Path, name: str, entry_points: str, version: str = "1.2") -> None:
+def distribute(folder: Path, name: str, entry_points: str, version: str = "1.2", requires: str = "") -> None:
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    needs = f"Requires-Dist: {requires}\n" if requires else ""
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}")
     (info / "entry_points.txt").write_text(entry_points)
 
 
@@ -251,6 +253,32 @@ WRONG = {
         PART + "\nclass Half(Planner):\n    def paln(self): ...\n" + PARTS + "[Half]",
         "part Half lacks initial_memory, plan (misspelt as 'paln'?) of the contract Planner; it is skipped",
     ),
+    "written for a newer smbrl": (
+        PART + "\n@hookimpl\ndef smbrl_contract(): return 2\n" + PARTS + "[Extra]",
+        f"was written for version 2 of smbrl's contracts, smbrl {__version__} has 1: install a newer smbrl; "
+        "the plugin is skipped",
+    ),
+    "written for an older smbrl": (
+        PART + "\n@hookimpl\ndef smbrl_contract(): return 0\n" + PARTS + "[Extra]",
+        f"was written for version 0 of smbrl's contracts, smbrl {__version__} has 1: install a newer acme; "
+        "the plugin is skipped",
+    ),
+    "contract version is text": (
+        PART + "\n@hookimpl\ndef smbrl_contract(): return '1'\n" + PARTS + "[Extra]",
+        "hook smbrl_contract returned str '1', expected a number; it is skipped",
+    ),
+    "method of an older contract": (
+        PART + "\nclass Old(Dynamics):\n    def __init__(self, latent, decision): ...\n"
+        "    def step(self, state, decision): ...\n" + PARTS + "[Old]",
+        "part Old has step(state, decision), the contract Dynamics calls it with (state, decision, generator): "
+        "it was written for another version of smbrl, or is wrong; it is skipped",
+    ),
+    "constructor of another contract": (
+        PART + "\nclass Odd(Encoder):\n    def __init__(self, spec, latent, width): ...\n"
+        "    def forward(self, obs): ...\n" + PARTS + "[Odd]",
+        "part Odd takes (spec, latent, width) in its constructor, the contract Encoder gives (spec, latent); "
+        "what gin binds comes after a *, with a default; it is skipped",
+    ),
     "two contracts": (
         PART + "\nclass Both(Extra, Dynamics):\n    def step(self, state, decision): ...\n" + PARTS + "[Both]",
         "part Both implements 2 contracts, expected one; it is skipped",
@@ -261,7 +289,7 @@ WRONG = {
         "it is skipped",
     ),
     "no constructor": (
-        PART + "\nclass Bare(Dynamics):\n    def step(self, state, decision): ...\n" + PARTS + "[Bare]",
+        PART + "\nclass Bare(Dynamics):\n    def step(self, state, decision, generator=None): ...\n" + PARTS + "[Bare]",
         "part Bare has *args in its constructor; name every parameter, so that a misspelt binding is found; it is skipped",
     ),
     "name of a setting": (
@@ -325,7 +353,7 @@ def test_built_in_names_win(install: Install) -> None:
     ("text", "expected"),
     [
         ("[smbrl]\nno equals sign\n", "its entry_points.txt cannot be read"),
-        ("[smbrl]\nx = not a module\n", "cannot be imported"),
+        ("[smbrl]\nx = not a module\n", "entry point 'not a module' is neither 'module' nor 'module:object'"),
         ("[smbrl]\nx = sys:missing\n", "AttributeError: module 'sys' has no attribute 'missing'"),
         ("[smbrl]\nx = sys:maxsize\n", "offers nothing"),
     ],
@@ -342,6 +370,98 @@ def test_a_distribution_without_metadata_is_no_obstacle(install: Install, tmp_pa
     (tmp_path / "acme-1.2.dist-info" / "METADATA").unlink()
     (line,) = install({}).problems
     assert "No module named 'no_such_module_anywhere'" in line
+
+
+@pytest.mark.parametrize(
+    ("requires", "state"),
+    [("smbrl>=99", "skipped"), ("smbrl<0.1", "skipped"), ("smbrl>=0.1,<1", "ok"), ('smbrl>=99; extra == "new"', "ok")],
+)
+def test_a_plugin_for_another_smbrl_is_not_imported(
+    install: Install, tmp_path: Path, requires: str, state: str
+) -> None:
+    (tmp_path / "plugin_acme.py").write_text(PART + PARTS + "[Extra]")
+    distribute(tmp_path, "acme", "[smbrl]\na = plugin_acme\n", requires=requires)
+    registry = install({})
+    sys.modules.pop("plugin_acme", None)
+    assert {s.source.distribution: s.state for s in registry.states} == {"smbrl": "ok", "acme": state}
+    if state == "skipped":
+        assert registry.problems == [
+            f"plugin 'a' of acme 1.2: needs {requires}, this is smbrl {__version__}: install versions that fit; "
+            "it is skipped"
+        ]
+
+
+def test_a_slow_plugin_is_named_and_used(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry_module, "SLOW", 0.05)
+    registry = install({"acme": "import time; time.sleep(0.1)\n" + PART + PARTS + "[Extra]"})
+    (line,) = registry.problems
+    assert "s to import: import heavy packages inside the functions that need them" in line
+    assert registry.states[-1].state == "slow"
+    assert "Extra" in registry.parts
+
+
+def test_a_plugin_that_hangs_is_named_while_it_does(
+    install: Install, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(logging.getLogger("smbrl"), "propagate", True)
+    monkeypatch.setattr(discovery, "HANGS", 0.05)
+    install({"acme": "import time; time.sleep(0.3)\n" + PART + PARTS + "[Extra]"})
+    lines = [record.getMessage() for record in caplog.records]
+    assert (
+        "plugin 'of-acme' of acme 1.2: is still being imported after 0.05 s; SMBRL_NO_PLUGINS=1 leaves it out" in lines
+    )
+
+
+def test_what_became_of_each_plugin_is_known(install: Install, tmp_path: Path) -> None:
+    (tmp_path / "gins").mkdir()
+    gins = "\nfrom pathlib import Path\n@hookimpl\ndef smbrl_gin(): return [Path(__file__).parent / 'gins']\n"
+    registry = install(
+        {
+            "good": PART + PARTS + "[Extra]" + gins,
+            "half": HEAD.format(name="Half") + PARTS + "[Half, int]",
+            "none": "raise RuntimeError",
+        }
+    )
+    states = {state.source.distribution: state for state in registry.states}
+    assert {name: state.state for name, state in states.items()} == {
+        "smbrl": "ok",
+        "good": "ok",
+        "half": "partly",
+        "none": "skipped",
+    }
+    assert (states["good"].parts, states["good"].gin_folders) == (["Extra"], 1)
+    assert states["half"].parts == ["Half"]
+    assert states["none"].problems == ["cannot be imported (plugin_none): RuntimeError; it is skipped"]
+    off = install({}, third_party=False)
+    assert [state.state for state in off.states] == ["ok", "off", "off", "off"]
+
+
+# -- messages about configurations name the plugin -------------------------------------------------
+FRAGILE = """
+class Fragile(Extra):
+    '''A planner that cannot be built with fewer than three samples.'''
+    def __init__(self, *, samples: int = 3) -> None:
+        if samples == 1: raise ValueError("one is not enough")
+        if samples == 2: raise KeyError("two")
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("Fragile.smaples=3", "Fragile (of acme 1.2) has no parameter 'smaples': did you mean 'samples'?"),
+        ("Fragile.samples='x'", "Fragile.samples (of acme 1.2): "),
+        ("Fragile.samples=1", "Fragile (of acme 1.2) refuses its settings: one is not enough"),
+        ("Fragile.samples=2", "Fragile (of acme 1.2) cannot be built: KeyError: 'two' (plugin_acme.py:15); try: smbrl"),
+    ],
+)
+def test_a_message_about_a_part_names_its_plugin(install: Install, override: str, expected: str) -> None:
+    install({"acme": PART + FRAGILE + PARTS + "[Fragile]"})
+    with pytest.raises(SmbrlError) as error:
+        config.load(["skimo_maze"], ["LatentMPC.planner=@Fragile", override]).build()
+    assert expected in str(error.value)
+    with pytest.raises(SmbrlError, match=r"Fragile \(of acme 1.2\) is not part of this run"):
+        config.load(["skimo_maze"], ["Fragile.samples=3"])
 
 
 # -- asking ----------------------------------------------------------------------------------------

@@ -70,7 +70,8 @@ def _check_type(entry: Entry, config: Effective, names: Names) -> None:
         return
     definitions = [config["", MACRO, name] for name in sorted(macros_in(entry, config)) if ("", MACRO, name) in config]
     note = "".join(f" (%{macro.binding.name} is defined at {macro.place})" for macro in definitions)
-    raise SmbrlError(f"{entry.place}: {entry.binding.name}: {fault}{_candidates(entry, names)}{note}")
+    origin = entry.target.origin if entry.target is not None else ""
+    raise SmbrlError(f"{entry.place}: {entry.binding.name}{origin}: {fault}{_candidates(entry, names)}{note}")
 
 
 def _candidates(entry: Entry, names: Names) -> str:
@@ -88,10 +89,10 @@ def _check_complete(nodes: Graph, names: Names) -> None:
             missing = use is None and not parameter.given and node.target.part is None
             if missing or (use is not None and _is_required(use.value)):
                 known = names.accepted(parameter.annotation)
-                example = f", e.g. {node.name}.{parameter.name} = @{known[0]}" if known else ""
+                choices = f"; {suggestion('', known)}" if known else ""
                 at = f"{use.entry.place}: " if use is not None and use.entry is not None else ""
                 raise SmbrlError(
-                    f"{at}{node.name}.{parameter.name} is not bound, it needs {spell(parameter.annotation)}{example}"
+                    f"{at}{node.name}.{parameter.name} is not bound, it needs {spell(parameter.annotation)}{choices}"
                 )
 
 
@@ -141,7 +142,7 @@ def _reason(entry: Entry, config: Effective, nodes: Graph, names: Names) -> str:
         built = " and ".join(dict.fromkeys(f"as {node.name}" for node in inside))
         return f"{name} has no effect, {target.name} is built {built}: bind it there"
     seat = _seat(entry, nodes, names)
-    return f"{name} has no effect, {target.name} is not part of this run{seat}"
+    return f"{name} has no effect, {target.name}{target.origin} is not part of this run{seat}"
 
 
 def _seat(entry: Entry, nodes: Graph, names: Names) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gin
@@ -109,11 +111,16 @@ class Config:
             built = root()
         except SmbrlError as error:
             raise SmbrlError(plain_message(error)) from None
-        except ValueError as error:
+        except Exception as error:
             owner = _CALL_NOTE.search(str(error))
-            if owner is None:
+            name = owner.group(1) if owner is not None else ""
+            origin = next((known.origin for known in self._names.all() if known.name == name), "")
+            if origin and not isinstance(error, ValueError):  # foreign code: what it raises is not a bug of smbrl
+                what = f"{type(error).__name__}: {plain_message(error)} ({_place(error)})"
+                raise SmbrlError(f"{name}{origin} cannot be built: {what}; try: smbrl plugin check {name}") from error
+            if owner is None or not isinstance(error, ValueError):
                 raise
-            raise SmbrlError(f"{owner.group(1)} refuses its settings: {plain_message(error)}") from error
+            raise SmbrlError(f"{name}{origin} refuses its settings: {plain_message(error)}") from error
         self.verify()
         return built
 
@@ -191,6 +198,12 @@ def literal(value: Any, *, complete_names: bool = False) -> str | None:
 def plain_message(error: BaseException) -> str:
     """An exception's message without what gin adds to it."""
     return _CALL_NOTE.split(str(error))[0].strip()
+
+
+def _place(error: BaseException) -> str:
+    """File and line where an exception was raised."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{Path(last.filename).name}:{last.lineno}"
 
 
 def _short(reason: str, name: str) -> str:

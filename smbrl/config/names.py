@@ -60,6 +60,12 @@ class Configurable:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
     @property
+    def origin(self) -> str:
+        """`` (of DISTRIBUTION VERSION)`` for what a third-party plugin offers, nothing for smbrl's own."""
+        source = self.part.source if self.part else None
+        return "" if source is None or source.built_in else f" (of {source.distribution} {source.version})"
+
+    @property
     def spoken(self) -> str:
         """What it is, in a word or two."""
         return spoken(self.part.kind) if self.part else "setting" if isinstance(self.target, type) else "function"

@@ -109,13 +109,13 @@ def _resolve(binding: Binding, names: Names) -> Entry:
     bindable = [name for name, known in target.parameters.items() if not known.given]
     if parameter is None:
         raise SmbrlError(
-            f"{binding.place}: {target.name} has no parameter {binding.parameter!r}: "
+            f"{binding.place}: {target.name}{target.origin} has no parameter {binding.parameter!r}: "
             f"{suggestion(binding.parameter, bindable)}"
         )
     if parameter.given:
         raise SmbrlError(
             f"{binding.place}: {target.name}.{parameter.name} is not set in gin files, whoever builds {target.name} "
-            f"passes it: {suggestion('', bindable)}"
+            f"passes it{target.origin}: {suggestion('', bindable)}"
         )
     return Entry(binding, _with_references(binding, names, names.accepted(parameter.annotation)), target, parameter)
 

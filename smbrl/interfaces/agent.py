@@ -88,6 +88,7 @@ class Agent(Part, nn.Module, ABC):
     """
 
     kind: ClassVar[str] = "agent"
+    given: ClassVar[tuple[str, ...]] = ("spec",)
     horizon: int
     decision: int
     window: int

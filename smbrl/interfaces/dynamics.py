@@ -27,6 +27,7 @@ class Dynamics(Part, nn.Module, ABC):
     """
 
     kind: ClassVar[str] = "dynamics"
+    given: ClassVar[tuple[str, ...]] = ("latent", "decision")
     state: int
     latent_size: int
     steps: int = 1

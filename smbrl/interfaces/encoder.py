@@ -29,6 +29,7 @@ class Encoder(Part, nn.Module, ABC):
     """
 
     kind: ClassVar[str] = "encoder"
+    given: ClassVar[tuple[str, ...]] = ("spec", "latent")
     shift: Tensor
     scale: Tensor
 

@@ -49,6 +49,7 @@ class Heads(Part, ABC):
     """
 
     kind: ClassVar[str] = "heads"
+    given: ClassVar[tuple[str, ...]] = ("latent", "decision", "hidden", "layers", "critics")
 
     def __init__(self, latent: int, decision: int, hidden: int, layers: int, critics: int) -> None:
         self.latent, self.decision = latent, decision

@@ -16,11 +16,13 @@ class Part:
 
     Attributes:
         kind: the contract's name, ``"encoder"``, ``"agent"``, ...; set by the contract, not by the part.
+        given: what a contract's constructor gets positionally; set by the contract.
         settings: the arguments that this object was built with, defaults included. Pre-trained models
             are found again by them (see ``smbrl.training.pretrained``).
     """
 
     kind: ClassVar[str] = ""
+    given: ClassVar[tuple[str, ...]] = ()
     settings: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -42,6 +42,7 @@ class SkillModel(Part, nn.Module, ABC):
     """
 
     kind: ClassVar[str] = "skill_model"
+    given: ClassVar[tuple[str, ...]] = ("spec",)
     skill: int
     horizon: int
 

@@ -278,7 +278,7 @@ FILES = {
     "missing agent": (
         {"run.gin": "Trial.task = @Line\n"},
         None,
-        "Trial.agent is not bound, it needs an agent (@Name), e.g. Trial.agent = @Learner",
+        "Trial.agent is not bound, it needs an agent (@Name); known: Learner",
     ),
     "overlay that tunes what it removes": (
         {"run.gin": BASE, "off.gin": "Learner.planner = None\nSearch.start = 'narrow'\n"},
