@@ -1,5 +1,6 @@
-"""Dreamer learns a line world with a known optimum, with and without the options of DreamerV3."""
+"""Dreamer learns: a line world with a known optimum, also with DreamerV3's options; with skills, a distant goal."""
 
+import goal_world
 import pytest
 import torch
 from dreamer_samples import MODERN
@@ -97,3 +98,31 @@ def test_walks_to_the_goal(dynamics, options):
     learned, best = float(found.reward.sum(1).mean()), optimum(found.obs)
     assert at_random < 0.65 * best
     assert learned > 0.8 * best, f"from {at_random} to {learned} of {best}: {metrics}"
+
+
+def test_with_skills_it_reaches_a_goal_that_the_prior_rarely_finds():
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    agent = Dreamer(
+        goal_world.SPEC,
+        skills=goal_world.Primed,
+        dynamics=Normal,
+        latent=32,
+        hidden=32,
+        decoder_hidden=32,
+        decoder_layers=1,
+        reward_layers=1,
+        value_layers=1,
+        policy_layers=1,
+        window=goal_world.N,
+        imagination=goal_world.N,
+        discount=0.9,
+        alpha=0.1,
+        free_nats=0.5,
+        world_learning_rate=3e-3,
+        policy_learning_rate=1e-3,
+        value_learning_rate=3e-3,
+    )
+    by_prior, learned, metrics = goal_world.learn(agent, 10, 30, 64, generator)
+    assert by_prior < 0.5
+    assert learned > 0.9, f"from {by_prior} to {learned}: {metrics}"

@@ -2,12 +2,11 @@
 
 import pytest
 import torch
+from goal_world import SPEC, N, Primed, Skills, joined, learn
 from smbrl_plugins.agents.sac import SAC
 from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
-from smbrl_plugins.skills.spirl import SPiRLSkills
-from test_latent_mpc_learns import SPEC, H, N, Skills, episodes, joined, sample, scripted, success
 
-from smbrl.interfaces import SkillWindows, TaskSpec, Windows
+from smbrl.interfaces import TaskSpec, Windows
 
 STEPS = 10
 
@@ -60,13 +59,6 @@ def test_walks_to_the_middle_of_a_line():
     assert float(metrics["alpha"]) < 0.1  # the entropy is above its target while little is to be gained
 
 
-class Primed(SPiRLSkills):
-    """Five steps long."""
-
-    def __init__(self, spec: TaskSpec) -> None:
-        super().__init__(spec, skill=2, horizon=H, latent=32, hidden=32, layers=2)
-
-
 PARTS = {
     "spirl": {"skills": Primed},
     "skimo_sac": {"skills": Skills, "dynamics": SkillDynamics, "pretraining_window": N},
@@ -89,23 +81,6 @@ def test_reaches_a_goal_that_the_prior_rarely_finds(kind):
         target_divergence=6.0,
         target_keep=0.98,
     )
-
-    def offline():
-        w, n = scripted(64, g), agent.offline_window
-        return SkillWindows(w.obs[:, : n * H + 1], w.actions[:, : n * H], w.mask[:, :n])
-
-    for _ in range(300):
-        metrics = agent.pretrain(offline(), g)
-    assert float(metrics["bc"]) < 0.05
-    agent.start_online()
-    by_prior = success(agent, "prior", g)
-    replay = episodes(agent, "prior", 100, g)
-    for _ in range(10):
-        for _ in range(30):
-            w = sample(replay, 128, g)
-            first_only = {name: value[:, :1] for name, value in vars(w).items()}
-            metrics = agent.update(Windows(**{**first_only, "obs": w.obs[:, :2]}), g)
-        replay = joined(replay, episodes(agent, "explore", 30, g))
-    learned = success(agent, "evaluate", g)
+    by_prior, learned, metrics = learn(agent, 10, 30, 128, g)
     assert by_prior < 0.5
     assert learned > 0.9, f"from {by_prior} to {learned}: {metrics}"
