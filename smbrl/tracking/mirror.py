@@ -43,11 +43,31 @@ class Point:
     wall: float
 
 
+@dataclass(frozen=True)
+class Parent:
+    """The run that the seeds of one configuration are gathered under.
+
+    Attributes:
+        key: the same for them and for no others.
+        name: how it is called.
+        tags, params: what they have in common.
+    """
+
+    key: str
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+
+
 class Server(Protocol):
     """What a mirror needs of a tracking server. Any exception but ``Refused`` means: try again later."""
 
-    def open(self, run: str | None) -> str:
-        """Continue ``run``, or begin a new one where it is None or unknown; the id of the run."""
+    def open(self, run: str | None, began: float | None) -> str:
+        """Continue ``run``, or begin a new one (at Unix time ``began``) where it is None or unknown; its id."""
+        ...
+
+    def gather(self, run: str, parent: Parent) -> None:
+        """Put the run under its parent, which is made where there is none."""
         ...
 
     def steps(self, run: str) -> dict[str, set[int]]:
@@ -62,8 +82,12 @@ class Server(Protocol):
         """Copy a file to the server."""
         ...
 
-    def end(self, run: str, status: str) -> None:
-        """Close the run: FINISHED, FAILED or KILLED."""
+    def end(self, run: str, status: str, ended: float | None) -> None:
+        """Close the run: FINISHED, FAILED or KILLED; at Unix time ``ended``, or now."""
+        ...
+
+    def summarise(self, run: str) -> None:
+        """Bring the parent of the run up to date, if it has one."""
         ...
 
 
@@ -76,6 +100,7 @@ class Mirror:
         connect: makes the server object; called inside the thread, may take seconds and may raise.
         warn: called with one line, once in the mirror's life.
         interval: seconds between looks at the record.
+        parent: of the run.
     """
 
     def __init__(
@@ -85,6 +110,7 @@ class Mirror:
         connect: Callable[[], Server],
         warn: Callable[[str], None],
         interval: float = 5.0,
+        parent: Parent | None = None,
     ) -> None:
         self.uri = public(uri)
         self.run: str | None = None
@@ -93,6 +119,7 @@ class Mirror:
         self._warn = warn
         self._warned = False
         self._interval = interval
+        self._parent = parent
         self._server: Server | None = None
         self._sent: dict[str, set[int]] = {}
         self._offset = 0
@@ -152,8 +179,9 @@ class Mirror:
             try:
                 self._work()
                 if status is not None and self._server is not None and self.run is not None:
-                    self._server.end(self.run, status)
+                    self._server.end(self.run, status, self._edge(last=True) if status == "FINISHED" else None)
                     self._complete = True
+                    self._server.summarise(self.run)
                 failures = 0
             except Exception as error:  # whatever a tracking library raises must not reach training
                 failures += 1
@@ -172,10 +200,12 @@ class Mirror:
             self._server = self._connect()
         if self.run is None:
             known = self._known_run()
-            run = self._server.open(known)
+            run = self._server.open(known, self._edge())
             self._sent = self._server.steps(run) if run == known else {}
-            self.run = run
             self._remember(run)
+            if self._parent is not None:
+                self._server.gather(run, self._parent)
+            self.run = run
         self._send_rest()
         self._send_metrics()
 
@@ -238,19 +268,37 @@ class Mirror:
         except Refused as error:
             self._warn_once(f"MLflow at {self.uri} refused some metrics or parameters ({brief(error)})")
 
+    def _edge(self, last: bool = False) -> float | None:
+        """Unix time of the record's first or last line."""
+        found = None
+        if self._record.path.exists():
+            for line, _ in records.lines(self._record.path):
+                if line is not None:
+                    found = line.wall
+                    if not last:
+                        break
+        return found
+
     def _known_run(self) -> str | None:
         """The run on this server that this record was mirrored to before."""
+        return self._known().get(self.uri)
+
+    def _known(self) -> dict[str, str]:
+        """Runs that mirror this record, by server."""
         try:
             state = json.loads((self._record.path.parent / STATE).read_text())
-        except (OSError, ValueError):
-            return None
-        return str(state["run_id"]) if state.get("uri") == self.uri and "run_id" in state else None
+            known = {str(uri): str(run) for uri, run in state.get("others", {}).items()}
+            return {**known, str(state["uri"]): str(state["run_id"])}
+        except (OSError, ValueError, KeyError, AttributeError):
+            return {}
 
     def _remember(self, run: str) -> None:
         path = self._record.path.parent / STATE
         draft = path.with_suffix(".tmp")
+        others = {uri: other for uri, other in self._known().items() if uri != self.uri}
+        state = {"uri": self.uri, "run_id": run, **({"others": others} if others else {})}
         with contextlib.suppress(OSError):  # a full disk: the run is merely not found again
-            draft.write_text(json.dumps({"uri": self.uri, "run_id": run}) + "\n")
+            draft.write_text(json.dumps(state) + "\n")
             os.replace(draft, path)
 
     def _warn_once(self, message: str) -> None:

@@ -5,11 +5,14 @@ MLflow is imported when the mirror's thread first needs it, because that alone t
 
 from __future__ import annotations
 
+import contextlib
+import getpass
 import logging
 import os
 import sqlite3
+import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,12 +20,18 @@ from urllib.parse import unquote
 import gin
 
 from smbrl.errors import SmbrlError
-from smbrl.tracking.mirror import Point, Refused, clean
+from smbrl.tracking.mirror import Parent, Point, Refused, clean
 
 PARAM_LENGTH = 6000
 TAG_LENGTH = 5000
 PARAMS_PER_BATCH = 100
 """MLflow's limits (``mlflow.utils.validation``); tags are cut at what every supported version takes."""
+
+RUN, GROUP, PARENT = "run", "group", "mlflow.parentRunId"
+"""The tag ``kind`` tells runs from the parents that gather them; GROUP is also the tag with what they share."""
+MOST_CHILDREN = 1000
+ALIASES = {"git": "mlflow.source.git.commit", "command": "mlflow.source.name"}
+"""Tags that MLflow's user interface has columns for."""
 
 
 @gin.configurable(module="smbrl")
@@ -34,8 +43,11 @@ class Tracking:
         enabled: mirror the record to MLflow.
         uri: an MLflow tracking address; "" takes the environment's MLFLOW_TRACKING_URI, and where that is not
             set ``mlflow.db`` (sqlite) beside the runs.
-        experiment: MLflow experiment; "" takes the task's name.
+        experiment: MLflow experiment; "" takes the environment's MLFLOW_EXPERIMENT_NAME, and where that is not set the
+            task's title.
         name: MLflow run name; "" takes the run folder's name.
+        group: name of the parent run in MLflow; "" gathers the runs that differ in nothing but the seed.
+        tags: more of them, to find the run by.
         interval: seconds between two batches.
         patience: seconds that the end of a run waits for MLflow, at most.
     """
@@ -44,6 +56,8 @@ class Tracking:
     uri: str = ""
     experiment: str = ""
     name: str = ""
+    group: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
     interval: float = 5.0
     patience: float = 20.0
 
@@ -55,6 +69,10 @@ class Tracking:
     def address(self, folder: Path) -> str:
         """The tracking address for a run in ``folder``."""
         return self.uri or os.environ.get("MLFLOW_TRACKING_URI", "") or sqlite_uri(folder.resolve().parent)
+
+    def title(self, task: str) -> str:
+        """The experiment of a run that learns ``task``."""
+        return self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", "") or task
 
 
 def sqlite_uri(runs: Path) -> str:
@@ -78,7 +96,7 @@ class Mlflow:
         self._experiment = experiment
         self._name = name
 
-    def open(self, run: str | None) -> str:
+    def open(self, run: str | None, began: float | None = None) -> str:
         """Continue a run or begin one; see ``Server.open``."""
         if run is not None:
             try:
@@ -88,16 +106,76 @@ class Mlflow:
             except Exception as error:
                 if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
                     raise
+        return self._create(self._name, {"kind": RUN, "mlflow.source.type": "LOCAL"}, began)
+
+    def _create(self, name: str, tags: dict[str, str], began: float | None) -> str:
+        with contextlib.suppress(OSError, KeyError, ImportError):  # a container may know no name for its user
+            tags = {**tags, "mlflow.user": getpass.getuser()}
+        start = None if began is None else int(began * 1000)
+        number = self._number()
+        return str(self._client.create_run(number, start_time=start, run_name=name, tags=tags).info.run_id)
+
+    def _number(self) -> str:
+        """The experiment's id; it is made where there is none."""
         experiment = self._client.get_experiment_by_name(self._experiment)
         if experiment is None:
-            number = self._client.create_experiment(self._experiment, artifact_location=_artifacts(self._uri))
-        elif experiment.lifecycle_stage != "active":
+            try:
+                return str(self._client.create_experiment(self._experiment, artifact_location=_artifacts(self._uri)))
+            except Exception as error:
+                if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                experiment = self._client.get_experiment_by_name(self._experiment)  # another run made it just now
+        if experiment.lifecycle_stage != "active":
             raise ValueError(
                 f"its experiment {self._experiment!r} is deleted: restore it or bind another Tracking.experiment"
             )
-        else:
-            number = experiment.experiment_id
-        return str(self._client.create_run(number, run_name=self._name).info.run_id)
+        return str(experiment.experiment_id)
+
+    def gather(self, run: str, parent: Parent) -> None:
+        """Put a run under its parent; see ``Server.gather``."""
+        found = self._parents(parent.key)
+        if not found:
+            made = self._create(parent.name, {**parent.tags, "kind": GROUP, GROUP: parent.key}, None)
+            found = self._parents(parent.key) or [made]
+            if found[0] != made:  # another seed that began at the same moment was first
+                self._client.delete_run(made)
+        first = found[0]
+        self._client.set_tag(run, PARENT, first)
+        self._client.set_tag(run, GROUP, parent.key)
+        self._client.update_run(first, status="RUNNING")
+        self.log(first, [], dict(parent.params), {})
+
+    def _parents(self, key: str) -> list[str]:
+        """Ids of the parents with a key, the first made first."""
+        found = self._client.search_runs(
+            [self._number()],
+            filter_string=f"tags.kind = '{GROUP}' AND tags.`{GROUP}` = '{key}'",
+            order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+        )
+        return [str(run.info.run_id) for run in found]
+
+    def summarise(self, run: str) -> None:
+        """A parent has the mean over its finished children of every metric of the final evaluation."""
+        child = self._client.get_run(run)
+        parent = child.data.tags.get(PARENT)
+        if parent is None:
+            return
+        children = self._client.search_runs(
+            [child.info.experiment_id], filter_string=f"tags.`{PARENT}` = '{parent}'", max_results=MOST_CHILDREN
+        )
+        done = [other for other in children if other.info.status == "FINISHED"]
+        values: dict[str, list[float]] = {}
+        for other in done:
+            for name, value in other.data.metrics.items():
+                if name.startswith("final/"):
+                    values.setdefault(name, []).append(value)
+        points = [Point(name, sum(found) / len(found), len(done), time.time()) for name, found in values.items()]
+        seeds = sorted({other.data.tags.get("seed", "?") for other in children}, key=lambda seed: (len(seed), seed))
+        tags = {"seeds": ", ".join(seeds), "finished": f"{len(done)} of {len(children)}"}
+        self.log(parent, points, {}, tags)
+        states = {other.info.status for other in children}
+        if not states & {"RUNNING", "SCHEDULED"}:
+            self._client.set_terminated(parent, next((s for s in ("FAILED", "KILLED") if s in states), "FINISHED"))
 
     def steps(self, run: str) -> dict[str, set[int]]:
         """Steps of every metric of a run."""
@@ -112,6 +190,7 @@ class Mlflow:
             known = self._client.get_run(run).data.params
             params = {clean(k): v for k, v in params.items() if clean(k) not in known}
         new_params = [param(k, v[:PARAM_LENGTH]) for k, v in params.items()]
+        tags = {**tags, **{ALIASES[k]: v for k, v in tags.items() if k in ALIASES}}
         new_tags = [tag(clean(k), v[:TAG_LENGTH]) for k, v in tags.items()]
         try:
             if metrics:
@@ -129,9 +208,9 @@ class Mlflow:
         """Copy a file to MLflow."""
         self._client.log_artifact(run, str(path), folder or None)
 
-    def end(self, run: str, status: str) -> None:
+    def end(self, run: str, status: str, ended: float | None = None) -> None:
         """Close the run."""
-        self._client.set_terminated(run, status)
+        self._client.set_terminated(run, status, end_time=None if ended is None else int(ended * 1000))
 
 
 def _artifacts(uri: str) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import SupportsFloat
 
-from smbrl.tracking.mirror import Mirror, Server
+from smbrl.tracking.mirror import Mirror, Parent, Server
 from smbrl.tracking.mlflow import Mlflow, Tracking
 from smbrl.tracking.record import NAME, Record
 
@@ -29,11 +29,18 @@ class Tracker:
         folder: run folder.
         settings: see ``Tracking``.
         experiment: MLflow experiment where the settings name none (the task's name).
+        parent: the run that it is gathered under.
         connect: how to reach a server (tests put a fake here).
     """
 
     def __init__(
-        self, folder: Path, settings: Tracking | None = None, *, experiment: str = "smbrl", connect: Connect = Mlflow
+        self,
+        folder: Path,
+        settings: Tracking | None = None,
+        *,
+        experiment: str = "smbrl",
+        parent: Parent | None = None,
+        connect: Connect = Mlflow,
     ) -> None:
         self.folder = folder
         self.settings = settings or Tracking()
@@ -42,9 +49,9 @@ class Tracker:
         self._started = False
         if self.settings.enabled:
             uri = self.settings.address(folder)
-            title, name = self.settings.experiment or experiment, self.settings.name or folder.name
+            title, name = self.settings.title(experiment), self.settings.name or folder.name
             self._mirror = Mirror(
-                self.record, uri, lambda: connect(uri, title, name), _logger.warning, self.settings.interval
+                self.record, uri, lambda: connect(uri, title, name), _logger.warning, self.settings.interval, parent
             )
 
     @property

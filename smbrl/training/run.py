@@ -16,7 +16,7 @@ from smbrl.interfaces import Agent
 from smbrl.tracking import record
 from smbrl.tracking.progress import ProgressBars
 from smbrl.tracking.tracker import Tracker
-from smbrl.training import online, pretrain, pretrained
+from smbrl.training import announce, online, pretrain, pretrained
 from smbrl.training.checkpoint import Checkpoint
 from smbrl.training.device import usable_cores, versions
 from smbrl.training.experiment import Experiment
@@ -73,6 +73,7 @@ def begin(path: Path, experiment: Experiment, config: str, about: Mapping[str, A
         "seed": experiment.seed,
         **experiment.describe(),
         **experiment.machine.describe(),
+        **({"tags": dict(experiment.tracking.tags)} if experiment.tracking.tags else {}),
         "versions": versions(),
         **(about or {}),
     }
@@ -110,7 +111,7 @@ def execute(
             logger.warning("versions differ from those the run began with; numbers may differ from here on")
         folder.update(state="running", error="", versions=versions())
         bars = bars or ProgressBars()
-        tracker = Tracker(folder.path, experiment.tracking, experiment=type(experiment.task).__name__)
+        tracker = announce.tracker(folder, experiment.tracking)
         session = Session(folder, tracker, bars, experiment.checkpoints, info.get("seconds"))
         status = "FAILED"
         try:
@@ -149,7 +150,7 @@ class _Run:
     def to_the_end(self) -> None:
         checkpoint, session = self.checkpoint, self.session
         session.tracker.rewind(checkpoint.state["position"] if checkpoint else 0)
-        self._about()
+        announce.about(session.tracker, session.folder)
         if checkpoint is not None:
             session.bars.message(f"resuming {checkpoint.phase} at step {checkpoint.step:,}, from {checkpoint.path}")
         if checkpoint is None or checkpoint.phase != online.PHASE:
@@ -158,17 +159,6 @@ class _Run:
             seed_globals(self.experiment.seed, online.PHASE)
         loop = self._online(checkpoint if checkpoint and checkpoint.phase == online.PHASE else None)
         self._evaluate(loop)
-
-    def _about(self) -> None:
-        """What a tracking server should know of the run."""
-        session, info = self.session, self.session.folder.info()
-        session.tracker.params(_bindings(session.folder.config))
-        names = ("task", "agent", "seed", "device", "device_name", "precision", "compiled", "threads", "git")
-        tags = {name: info[name] for name in names if name in info}
-        session.tracker.tags(tags | {f"version.{name}": v for name, v in info["versions"].items()})
-        session.tracker.artifact(session.folder.path / "config.gin")
-        if (session.folder.path / OPERATIVE).exists():
-            session.tracker.artifact(session.folder.path / OPERATIVE)
 
     # -- data --------------------------------------------------------------------------------------
     def _data(self) -> store.Dataset:
@@ -285,19 +275,6 @@ class _Run:
             results |= {name.partition("/")[2]: value for name, value in metrics.items()}
         session.tracker.flush()
         session.folder.update(results=results, seconds=session.seconds, step=loop.step, success=results.get("success"))
-
-
-def _bindings(config: str) -> dict[str, str]:
-    """The bindings of a configuration in canonical form, for a tracking server's table of parameters."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in config.splitlines():
-        if line[:1] not in ("", " ", "#", "\t") and " = " in line:
-            name, _, value = line.partition(" = ")
-            found[name.strip()] = value.strip().rstrip("\\").strip()
-        elif name and line[:1] in (" ", "\t"):
-            found[name] += " " + line.strip().rstrip("\\").strip()
-    return {name.strip(): value.strip() for name, value in found.items()}
 
 
 def _summary(folder: RunFolder) -> Summary:

@@ -31,7 +31,7 @@ class FakeServer:
         if self.down:
             raise ConnectionError("connection refused")
 
-    def open(self, run):
+    def open(self, run, began):
         self._check()
         if run not in self.runs:
             run = f"run{len(self.runs)}"
@@ -63,9 +63,16 @@ class FakeServer:
         self._check()
         self.runs[run]["files"].append((path.name, folder))
 
-    def end(self, run, status):
+    def gather(self, run, parent):
+        self._check()
+        self.runs[run]["parent"] = parent.key
+
+    def end(self, run, status, ended):
         self._check()
         self.runs[run]["status"] = status
+
+    def summarise(self, run):
+        self._check()
 
     def values(self, name, run="run0"):
         return [(p.step, p.value) for p in self.runs[run]["points"] if p.name == name]
