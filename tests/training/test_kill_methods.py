@@ -1,4 +1,4 @@
-"""SkiMo on the Maze, killed at ten random instants: the numbers of the uninterrupted run."""
+"""Whole methods on the Maze, killed at random instants: the numbers of the uninterrupted run."""
 
 from __future__ import annotations
 
@@ -20,32 +20,54 @@ from smbrl.training.experiment import Experiment
 from smbrl.training.folder import RunFolder
 from smbrl.training.run import begin, execute
 
-KILLS = 10
 SMALL = (
-    "Maze.trajectories=12",
-    "Pretraining.updates=40",
-    "Pretraining.batch=4",
-    "Pretraining.validation_batch=4",
     "Online.steps=2400",
     "Online.warmup_steps=800",
     "Online.update_every=40",
     "Online.batch=4",
     "Maze.time_limit=150",
     "Evaluation.every=800",
-    "CEM.samples=16",
-    "CEM.policy_samples=4",
-    "CEM.elites=4",
-    "CEM.iterations=2",
     "Checkpoints.every_seconds=0.1",
     "Tracking.enabled=False",
     'Experiment.device="cpu"',
 )
+SEARCH = ("CEM.samples=16", "CEM.policy_samples=4", "CEM.elites=4", "CEM.iterations=2")
+FLAT = (
+    "Online.envs=4",
+    "Online.first_updates=4",
+    "Online.updates=1",
+    "Evaluation.envs=4",
+    "Evaluation.every_episodes=4",
+    "Evaluation.episodes=4",
+)
+RECURRENT = ("RSSM.hidden=16", "RSSM.deterministic=16", "RSSM.stochastic=4")
+METHODS = {  # files, settings, how often it is killed
+    "skimo": (
+        ("skimo_maze", "budgets/smoke"),
+        (*SEARCH, "Maze.trajectories=12", "Pretraining.updates=40", "Pretraining.batch=4")
+        + ("Pretraining.validation_batch=4",),
+        10,
+    ),
+    "tdmpc": (("tdmpc_maze",), (*FLAT, *SEARCH, "LatentMPC.hidden=32", "SkillDynamics.hidden=32"), 3),
+    "dreamer": (("dreamer_maze",), (*FLAT, *RECURRENT, "Dreamer.window=9", "Dreamer.imagination=3"), 3),
+    "lsp": (("lsp_maze",), (*FLAT, *SEARCH, *RECURRENT, "LSP.window=9", "LSP.imagination=3"), 3),
+    "dads": (
+        ("dads_maze",),
+        (*FLAT, "DADS.unsupervised_steps=1200", "DADS.others=4", "DADS.explore_hold=20", "Maze.radius=17.0")
+        + ("MPPI.samples=8", "MPPI.iterations=1", "MPPI.horizon=2", "MPPI.first_horizon=2"),
+        3,
+    ),
+}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills processes as POSIX does")
-def test_skimo_killed_ten_times_comes_to_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = config.load(["skimo_maze", "budgets/smoke"], SMALL)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_that_is_killed_comes_to_the_same_numbers(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, overrides, planned = METHODS[method]
+    settings = config.load(files, (*SMALL, *overrides))
 
     def work(path: Path, home: str) -> Callable[[], Any]:
         def run() -> None:
@@ -56,7 +78,7 @@ def test_skimo_killed_ten_times_comes_to_the_same_numbers(tmp_path: Path, monkey
 
         return run
 
-    for home in ("one", "two"):
+    for home in ("one", "two") if method == "skimo" else ():
         monkeypatch.setenv("SMBRL_HOME", str(tmp_path / home))
         store.ensure(settings.build().task, seed=0)
     before = cpu_seconds()
@@ -66,12 +88,12 @@ def test_skimo_killed_ten_times_comes_to_the_same_numbers(tmp_path: Path, monkey
     kills = 0
     while True:
         child = forked(work(tmp_path / "killed", "two"))
-        status = ended(child, 300, rng.uniform(0.1, 0.3 + whole / 8) if kills < KILLS else float("inf"))
+        status = ended(child, 300, rng.uniform(0.1, 0.3 + whole / 8) if kills < planned else float("inf"))
         if status is not None:
             assert status == 0
             break
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         kills += 1
-    assert kills == KILLS, "the run is too short to be killed so often"
+    assert kills == planned, "the run is too short to be killed so often"
     assert numbers(tmp_path / "killed") == numbers(tmp_path / "whole")
