@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from smbrl.interfaces import Agent, SkillWindows, TaskSpec, Windows
+from smbrl.interfaces import Agent, Compute, SkillWindows, TaskSpec, Windows
 from smbrl.testing.devices import check_device
 from smbrl.testing.findings import Report
 
@@ -45,7 +45,7 @@ def skill_windows_for(agent: Agent, spec: TaskSpec, generator: torch.Generator) 
     )
 
 
-def check_agent(build: Callable[..., Agent], spec: TaskSpec, report: Report) -> None:
+def check_agent(build: Callable[..., Agent], spec: TaskSpec, report: Report, *, compiled: bool = False) -> None:
     """Acting, learning, checkpoints."""
     agent = build(spec)
     generator = torch.Generator().manual_seed(1)
@@ -70,6 +70,31 @@ def check_agent(build: Callable[..., Agent], spec: TaskSpec, report: Report) -> 
         _check_resumes(agent, build, spec, report)
     windows = windows_for(agent, spec, generator)
     check_device(build, spec, skill_windows_for(agent, spec, generator), windows, report)
+    cpu = torch.device("cpu")
+    with report.guarded("learning and acting in bfloat16"):
+        _learned(build, spec, Compute(cpu, torch.bfloat16), report)
+    if compiled:
+        with report.guarded("learning and acting compiled"):
+            eager, fast = (_learned(build, spec, Compute(cpu, torch.float32, on), report) for on in (False, True))
+            report.equal("the same decision compiled as eager", fast, eager, "see smbrl.nn.precision", 1e-3)
+            torch._dynamo.reset()
+
+
+def _learned(build: Callable[..., Agent], spec: TaskSpec, compute: Compute, report: Report) -> torch.Tensor:
+    """A decision of an agent that learned once, computing like this."""
+    torch.manual_seed(3)
+    agent = build(spec)
+    agent.prepare(compute)
+    generator = torch.Generator().manual_seed(1)
+    if agent.pretrains:
+        _check_metrics("pretrain", agent.pretrain(skill_windows_for(agent, spec, generator), generator), report)
+    agent.start_online()
+    _check_metrics("update", agent.update(windows_for(agent, spec, generator), generator), report)
+    obs = torch.randn(2, spec.observation, generator=generator)
+    memory = agent.initial_memory(2)
+    decision, _ = agent.act(obs, memory, mode="evaluate", step=10**6, generator=torch.Generator().manual_seed(2))
+    report.shape("decisions", decision, (2, agent.decision))
+    return decision
 
 
 def _check_metrics(what: str, metrics: dict[str, torch.Tensor], report: Report) -> None:

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import inspect
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from smbrl.interfaces import KINDS, Dynamics, Encoder, Part, Planner, SkillModel, TaskSpec
+from smbrl.interfaces import Dynamics, Encoder, Part, Planner, SkillModel, TaskSpec
 from smbrl.testing.agents import check_agent
+from smbrl.testing.declaration import check_declaration
 from smbrl.testing.findings import Finding, Report
 from smbrl.testing.heads import check_heads
+from smbrl.testing.subjects import check_networks
 from smbrl.testing.tasks import check_task
 
 SPEC = TaskSpec(4, 2, shift=(-0.5, -0.5, 0.0, 0.0), scale=(0.1, 0.1, 0.2, 0.2), position=(0, 1), time_limit=50)
 """A small task, so that checks take milliseconds."""
 BATCHES: tuple[tuple[int, ...], ...] = ((), (5,), (2, 3))
 """Leading dimensions that every network must accept."""
-
-
-def check_declaration(cls: type[Part], report: Report) -> None:
-    """What can be seen without building the part."""
-    report.expect(bool((cls.__doc__ or "").strip()), "a docstring", "none", "say what the part is and its source")
-    kind = getattr(cls, "kind", "")
-    report.expect(kind in KINDS, f"one of the kinds {', '.join(KINDS)}", repr(kind), "derive from one contract")
-    missing = sorted(getattr(cls, "__abstractmethods__", ()))
-    report.expect(not missing, "every abstract member", f"missing {', '.join(missing)}", "implement them")
-    for parameter in list(inspect.signature(cls).parameters.values()):
-        report.expect(
-            parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL),
-            "a constructor without *args and **kwargs",
-            f"{parameter}",
-            "name the parameters, so that gin finds misspelt bindings",
-        )
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            report.expect(
-                parameter.annotation is not parameter.empty,
-                f"a type annotation on {parameter.name}",
-                "none",
-                "annotate it, so that wrong types are found before the run",
-            )
 
 
 def check_encoder(build: Callable[..., Encoder], report: Report) -> None:
@@ -52,6 +31,8 @@ def check_encoder(build: Callable[..., Encoder], report: Report) -> None:
     for lead in BATCHES:
         with report.guarded(f"encoding observations with leading dimensions {lead}"):
             report.shape("latents", encoder(torch.randn(*lead, SPEC.observation)), (*lead, 16))
+    with report.guarded("encoding"), report.no_global_randomness("encoding"):
+        encoder(obs)
     with report.guarded("encoding a batch"):
         batch = encoder(obs)
         single = torch.stack([encoder(o) for o in obs])
@@ -132,6 +113,13 @@ def check_dynamics(build: Callable[..., Dynamics], report: Report) -> None:
         report.equal("a batch to give what its rows give alone", roll(dynamics), single, "no statistics over the batch")
         report.equal("the same steps twice", roll(dynamics), roll(dynamics), "draw only where a generator is given")
         report.every_parameter_gets_gradient("three steps", dynamics, roll(dynamics).square().sum())
+        state = dynamics.step(dynamics.initial(latent), decision)
+        judged = {"uncertainties": dynamics.uncertainty(state)}
+        if dynamics.latent_size == latent.shape[-1]:  # elsewhere the learner has a loss of its own
+            judged["errors"] = dynamics.error(state, latent)
+        for name, value in judged.items():
+            report.shape(name, value, (6,))
+            report.expect(bool((value >= 0).all()), f"{name} of 0 or more", "smaller ones", "square or clamp them")
         report.state_round_trip(dynamics, roll)
     with report.guarded("a step with a generator"), report.no_global_randomness("step"):
         state = dynamics.initial(latent)
@@ -164,8 +152,9 @@ class _Valley:
 
 
 def check_planner(build: Callable[..., Planner], report: Report) -> None:
-    """Batched, seeded, in range, and better than the policy alone."""
+    """Batched, seeded, in range, without a state of its own."""
     planner, model = build(), _Valley()
+    settings = {name: copy.copy(value) for name, value in vars(planner).items()}
     device = torch.device("cpu")
     for envs in (1, 4):
         with report.guarded(f"planning for {envs} environments"):
@@ -192,38 +181,57 @@ def check_planner(build: Callable[..., Planner], report: Report) -> None:
                 report.expect(
                     after.shape == memory.shape, f"memory of shape {tuple(memory.shape)}", tuple(after.shape), "keep it"
                 )
+    changed = [name for name, value in vars(planner).items() if not _same(settings.get(name), value)]
+    report.expect(
+        not changed,
+        "a planner to be as before it planned",
+        f"changed {', '.join(changed)}",
+        "keep what it must remember in the memory tensor, which is checkpointed",
+    )
 
 
-CHECKS: dict[str, Callable[[Any, Report], None]] = {
-    "encoder": check_encoder,
-    "skill_model": check_skill_model,
-    "dynamics": check_dynamics,
-    "heads": lambda build, report: check_heads(build, report, BATCHES),
-    "planner": check_planner,
-    "agent": lambda build, report: check_agent(build, SPEC, report),
-    "task": check_task,
+def _same(before: Any, after: Any) -> bool:
+    if isinstance(after, Tensor):
+        return isinstance(before, Tensor) and torch.equal(before, after)
+    simple = (int, float, str, bool, list, dict, tuple, type(None))
+    return not isinstance(after, simple) or (type(before) is type(after) and bool(before == after))
+
+
+Check = Callable[[Any, Report, bool], None]
+CHECKS: dict[str, Check] = {
+    "encoder": lambda build, report, compiled: check_encoder(build, report),
+    "skill_model": lambda build, report, compiled: check_skill_model(build, report),
+    "dynamics": lambda build, report, compiled: check_dynamics(build, report),
+    "heads": lambda build, report, compiled: check_heads(build, report, BATCHES),
+    "planner": lambda build, report, compiled: check_planner(build, report),
+    "agent": lambda build, report, compiled: check_agent(build, SPEC, report, compiled=compiled),
+    "task": lambda build, report, compiled: check_task(build, report),
 }
-"""The check of each kind: (builder, report)."""
+"""The check of each kind: (builder, report, whether compiled is compared with eager)."""
 
 
-def check(part: type[Part], build: Callable[..., Any] | None = None) -> list[Finding]:
+def check(part: type[Part], build: Callable[..., Any] | None = None, *, compiled: bool = False) -> list[Finding]:
     """Findings about a part, none if it keeps its contract.
 
     Args:
         part: the class.
         build: what to call in its place, with the contract's positional arguments (default: the class). Use it
             for a part whose constructor needs bindings.
+        compiled: also compile its networks and compare with eager; takes a minute or so, and a C++ compiler.
     """
     report = Report(part.__name__)
-    check_declaration(part, report)
-    if not getattr(part, "__abstractmethods__", ()) and part.kind in CHECKS:
-        torch.manual_seed(0)
-        with report.guarded("building the part with its contract's arguments"):
-            CHECKS[part.kind](build or part, report)
-    return report.findings
+    with report.no_global_changes():
+        check_declaration(part, report)
+        if not getattr(part, "__abstractmethods__", ()) and part.kind in CHECKS:
+            torch.manual_seed(0)
+            with report.guarded("building the part with its contract's arguments"):
+                CHECKS[part.kind](build or part, report, compiled)
+            with report.guarded("building the part again"):
+                check_networks(part.kind, build or part, SPEC, report, compiled=compiled)
+    return list(dict.fromkeys(report.findings))
 
 
-def assert_conforms(part: type[Part], build: Callable[..., Any] | None = None) -> None:
+def assert_conforms(part: type[Part], build: Callable[..., Any] | None = None, *, compiled: bool = False) -> None:
     """Raise AssertionError that lists every finding, one a line."""
-    findings = check(part, build)
+    findings = check(part, build, compiled=compiled)
     assert not findings, "\n" + "\n".join(map(str, findings))

@@ -13,7 +13,7 @@ from smbrl.testing import assert_conforms, check
 
 
 class GoodEncoder(Encoder):
-    """Two layers."""
+    """Two layers, the first of some width."""
 
     def __init__(self, spec: TaskSpec, latent: int, *, width: int = 8) -> None:
         super().__init__(spec, latent)
@@ -116,6 +116,114 @@ class GlobalPlanner(Planner):
         return torch.rand(state.shape[0], model.decision), memory
 
 
+class Silent(GoodEncoder):
+    """Says nothing about its parameter."""
+
+    def __init__(self, spec: TaskSpec, latent: int, *, breadth: int = 8) -> None:
+        super().__init__(spec, latent, width=breadth)
+
+
+class WrongDefault(GoodEncoder):
+    """The default of width is not of its type."""
+
+    def __init__(self, spec: TaskSpec, latent: int, *, width: int = "wide") -> None:  # type: ignore[assignment]
+        super().__init__(spec, latent)
+
+
+class Unresolved(GoodEncoder):
+    """The type of width is nowhere to be found."""
+
+    def __init__(self, spec: TaskSpec, latent: int, *, width: Nowhere = 8) -> None:  # type: ignore[name-defined]  # noqa: F821
+        super().__init__(spec, latent)
+
+
+class RandomOfNumpy(GoodEncoder):
+    """Draws with numpy's global generator, without effect."""
+
+    def forward(self, obs: Tensor) -> Tensor:
+        np.random.random()  # noqa: NPY002
+        return super().forward(obs)
+
+
+class FreshWeights(GoodEncoder):
+    """Its weights do not follow from the seed."""
+
+    def __init__(self, spec: TaskSpec, latent: int) -> None:
+        super().__init__(spec, latent)
+        with torch.no_grad():
+            self.net[0].weight.copy_(torch.randn(8, spec.observation, generator=fresh()))
+
+
+def fresh() -> torch.Generator:
+    generator = torch.Generator()
+    generator.seed()
+    return generator
+
+
+class SharedState(GoodEncoder):
+    """Remembers the last input in its class."""
+
+    last = torch.zeros(())
+
+    def forward(self, obs: Tensor) -> Tensor:
+        latent = super().forward(obs) + SharedState.last
+        SharedState.last = obs.detach().cpu().mean() if obs.device.type == "cpu" else torch.zeros(())
+        return latent
+
+
+class Homebody(GoodEncoder):
+    """Makes a tensor on the CPU, wherever it is."""
+
+    def forward(self, obs: Tensor) -> Tensor:
+        return super().forward(obs) + torch.ones(1, device="cpu").expand(self.latent)
+
+
+class Doubles(GoodEncoder):
+    """Changes torch's default type for everybody."""
+
+    def forward(self, obs: Tensor) -> Tensor:
+        torch.set_default_dtype(torch.float64)
+        return super().forward(obs)
+
+
+class Remembering(Planner):
+    """Keeps its plan in itself."""
+
+    def __init__(self) -> None:
+        self.plans = 0
+
+    def initial_memory(self, envs: int, decision: int, device: torch.device) -> Tensor:
+        return torch.zeros(envs, 0)
+
+    def plan(
+        self,
+        model: PlanningModel,
+        state: Tensor,
+        memory: Tensor,
+        *,
+        step: int,
+        explore: bool,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, Tensor]:
+        self.plans += 1
+        return model.policy(state).mode, memory
+
+
+class NegativeDoubt(Dynamics):
+    """An uncertainty below zero."""
+
+    def __init__(self, latent: int, decision: int) -> None:
+        super().__init__()
+        self.state = self.latent_size = latent
+        self.net = nn.Linear(latent + decision, latent)
+
+    def step(self, state: Tensor, decision: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.net(torch.cat([state, decision], -1))
+
+    def uncertainty(self, state: Tensor) -> Tensor:
+        return -state.square().mean(-1)
+
+
 class DriftingEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """Takes its randomness from the process, not from the reset seed."""
 
@@ -163,6 +271,16 @@ def test_a_good_part_conforms() -> None:
         (GloballyRandom, "only from the generator"),
         (GloballyRandom, "the same steps twice"),
         (DriftingTask, "same trajectory"),
+        (Silent, "nothing about breadth"),
+        (WrongDefault, "a default of width that is an int"),
+        (Unresolved, "a type annotation on width that can be resolved"),
+        (RandomOfNumpy, "numpy's global generator was used"),
+        (FreshWeights, "the same weights in the encoder for the same seed"),
+        (SharedState, "keep state in the object, not in its class"),
+        (Homebody, "on another device than the CPU to work"),
+        (Doubles, "torch's default dtype as before the checks; found torch.float64"),
+        (Remembering, "a planner to be as before it planned"),
+        (NegativeDoubt, "uncertainties of 0 or more"),
     ],
 )
 def test_a_broken_part_is_told_what_is_wrong(part: type, words: str) -> None:
@@ -181,3 +299,12 @@ def test_every_finding_says_what_to_do() -> None:
 def test_assert_conforms_lists_every_finding() -> None:
     with pytest.raises(AssertionError, match="a docstring"):
         assert_conforms(Undocumented)
+
+
+def test_a_finding_says_where_something_was_raised() -> None:
+    assert any("boom (test_conformance.py:" in str(finding) for finding in check(Explodes))
+
+
+def test_what_a_part_changed_for_everybody_is_put_back() -> None:
+    check(Doubles)
+    assert torch.get_default_dtype() is torch.float32
