@@ -41,11 +41,26 @@ FLAT = (
     "Evaluation.episodes=4",
 )
 RECURRENT = ("RSSM.hidden=16", "RSSM.deterministic=16", "RSSM.stochastic=4")
+OFFLINE = (
+    "Maze.trajectories=12",
+    "Pretraining.updates=40",
+    "Pretraining.batch=4",
+    "Pretraining.validation_batch=4",
+)
+DISCOVERY = (
+    "Maze.radius=17.0",  # found at random: there is a reward to plan for
+    "DADS.unsupervised_steps=1200",
+    "DADS.explore_hold=20",
+    "DADS.others=4",
+    "MPPI.samples=8",
+    "MPPI.iterations=1",
+    "MPPI.horizon=2",
+    "MPPI.first_horizon=2",
+)
 METHODS = {  # files, settings, how often it is killed
     "skimo": (
         ("skimo_maze", "budgets/smoke"),
-        (*SEARCH, "Maze.trajectories=12", "Pretraining.updates=40", "Pretraining.batch=4")
-        + ("Pretraining.validation_batch=4",),
+        (*SEARCH, *OFFLINE),
         10,
     ),
     "tdmpc": (("tdmpc_maze",), (*FLAT, *SEARCH, "LatentMPC.hidden=32", "SkillDynamics.hidden=32"), 3),
@@ -53,8 +68,7 @@ METHODS = {  # files, settings, how often it is killed
     "lsp": (("lsp_maze",), (*FLAT, *SEARCH, *RECURRENT, "LSP.window=9", "LSP.imagination=3"), 3),
     "dads": (
         ("dads_maze",),
-        (*FLAT, "DADS.unsupervised_steps=1200", "DADS.others=4", "DADS.explore_hold=20", "Maze.radius=17.0")
-        + ("MPPI.samples=8", "MPPI.iterations=1", "MPPI.horizon=2", "MPPI.first_horizon=2"),
+        (*FLAT, *DISCOVERY),
         3,
     ),
 }
