@@ -47,6 +47,9 @@ def command(
         Texts,
         typer.Option(metavar="NAME.PARAM=VALUE", help="Only with this gin binding.", rich_help_panel=CHOOSE),
     ] = None,
+    finished: Annotated[
+        bool, typer.Option("--finished", help="Only runs that came to their end.", rich_help_panel=CHOOSE)
+    ] = False,
     metric: Annotated[
         str,
         typer.Option(
@@ -111,7 +114,7 @@ def command(
     )
     theirs = published.load(against, registry.load_plugins()) if against else None
     found = sources.from_mlflow(mlflow, runs or (), experiment or ()) if mlflow else sources.from_folders(runs or ())
-    chosen = sources.Selection(experiment or (), task or (), method or (), tag or (), where or ()).of(found)
+    chosen = sources.Selection(experiment or (), task or (), method or (), tag or (), where or (), finished).of(found)
     comparison = compare(chosen, settings, theirs)
     console = Console()
     console = console if console.is_terminal else Console(width=200)

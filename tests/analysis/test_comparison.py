@@ -7,6 +7,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,19 +171,21 @@ def test_runs_that_differ_in_nothing_but_the_seed_are_one_group():
 
 
 def test_what_differs_is_told_settings_first_and_parts_in_one_line():
+    cem = {"CEM.samples": "9", "CEM.elites": "3"}
     runs = [
-        run(
-            "a", "skimo", 0, [1.0], bindings={"CEM.horizon": "5", "CEM.samples": "9", "Online.batch": "64", "A.b": "1"}
-        ),
+        run("a", "skimo", 0, [1.0], bindings={**cem, "CEM.horizon": "5", "Online.batch": "64", "A.b": "1"}),
         run("b", "sac", 0, [1.0], bindings={"Online.batch": "128", "A.b": "1"}),
         run("c", "sac", 1, [1.0], bindings={"Online.batch": "128", "A.b": "1"}),
+        run("d", "skimo", 0, [1.0], bindings={**cem, "CEM.horizon": "10", "Online.batch": "64", "A.b": "1"}),
     ]
     found = groups.differences(groups.group(runs))
-    assert [d.name for d in found] == ["Experiment.agent", "Online.batch", "CEM.horizon", "CEM.samples"]
-    short = groups.summarised(found)
-    assert [(d.name, dict(d.values)) for d in short][1:] == [
-        ("Online.batch", {"skimo": "64", "sac": "128"}),
-        ("CEM.*", {"skimo": "2 bindings", "sac": "—"}),
+    names = ["Experiment.agent", "Online.batch", "CEM.horizon", "CEM.samples", "CEM.elites"]
+    assert [d.name for d in found] == names
+    first, second = "skimo CEM.horizon=5", "skimo CEM.horizon=10"
+    assert [(d.name, dict(d.values)) for d in groups.summarised(found)][1:] == [
+        ("Online.batch", {first: "64", "sac": "128", second: "64"}),
+        ("CEM.horizon", {first: "5", "sac": "—", second: "10"}),  # not hidden in the line of its part
+        ("CEM.*", {first: "2 bindings", "sac": "—", second: "2 bindings"}),
     ]
 
 
@@ -207,6 +210,10 @@ def test_runs_are_chosen_by_every_criterion():
     assert Selection(tasks=["hall"], tags=["git=abc"]).of(runs) == runs[1:]
     assert Selection(where=["CEM.horizon=5.0"]).of(runs) == runs[:1]
     assert Selection(where=["Experiment.agent=@sac", "Experiment.agent=@skimo"]).of(runs) == runs
+    going = replace(runs[0], state="running")
+    assert Selection(finished=True).of([going, runs[1]]) == runs[1:]
+    with pytest.raises(SmbrlError, match="none of 1 runs is finished"):
+        Selection(finished=True).of([going])
     for wrong, says in (
         (Selection(methods=["skim"]), "no run has the method 'skim'; did you mean 'skimo'?"),
         (Selection(where=["CEM.horizon=6"]), "--where CEM.horizon=6: no run has that; known: 5"),

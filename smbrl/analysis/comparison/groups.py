@@ -58,6 +58,11 @@ class Difference:
         """Whether every group has a value: a setting that differs, not a part that only some have."""
         return ABSENT not in self.values.values()
 
+    @property
+    def settled(self) -> bool:
+        """Whether the groups that have a value have the same: having the part is all the difference."""
+        return len(set(self.values.values()) - {ABSENT}) == 1
+
 
 def group(runs: Sequence[Run], by: Sequence[str] = ()) -> list[Group]:
     """Put runs together, in the order of their first ones.
@@ -133,16 +138,16 @@ def differences(groups: Sequence[Group]) -> list[Difference]:
         names = dict.fromkeys(name for g in members for run in g.runs for name in identity.essence(run.bindings))
         rows = [Difference(task, name, {g.label: g.value(name) for g in members}) for name in [*names, *ABOUT]]
         rows = [row for row in rows if len(set(row.values.values())) > 1]
-        found += sorted(rows, key=lambda row: not row.everywhere)
+        found += sorted(rows, key=lambda row: (not row.everywhere, row.settled))
     return found
 
 
 def summarised(found: Sequence[Difference]) -> list[Difference]:
-    """Bindings of parts that only some groups have, as one line for each part: ``CEM`` with how many bindings."""
-    lines = [row for row in found if row.everywhere]
+    """Bindings of parts that only some groups have, and have alike, as one line for each part."""
+    lines = [row for row in found if row.everywhere or not row.settled]
     parts: dict[tuple[str, str, tuple[bool, ...]], list[Difference]] = {}
     for row in found:
-        if not row.everywhere:
+        if not row.everywhere and row.settled:
             having = tuple(value != ABSENT for value in row.values.values())
             parts.setdefault((row.task, row.name.rpartition(".")[0] or row.name, having), []).append(row)
     for (task, part, _), rows in parts.items():

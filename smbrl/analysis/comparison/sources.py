@@ -173,6 +173,7 @@ class Selection:
         experiments, tasks, methods: names, whatever their case.
         tags: ``name=value``.
         where: bindings, ``CEM.horizon=5``.
+        finished: only runs that came to their end.
     """
 
     experiments: Sequence[str] = ()
@@ -180,6 +181,7 @@ class Selection:
     methods: Sequence[str] = ()
     tags: Sequence[str] = ()
     where: Sequence[str] = ()
+    finished: bool = False
 
     def of(self, runs: Sequence[Run]) -> list[Run]:
         """The runs that meet it.
@@ -187,7 +189,9 @@ class Selection:
         Raises:
             SmbrlError: a criterion is not written as it should be, or no run is left; says which criterion it was.
         """
-        left = list(runs)
+        left = [run for run in runs if run.state == "finished" or not self.finished]
+        if not left:
+            raise SmbrlError(f"none of {len(runs)} runs is finished: leave --finished out")
         for title, wanted, attribute in (
             ("experiment", self.experiments, attrgetter("experiment")),
             ("task", self.tasks, attrgetter("task")),
