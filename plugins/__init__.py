@@ -31,6 +31,7 @@ from smbrl_plugins.planners.simple import PolicyOnly, RandomShooting
 from smbrl_plugins.skills.skimo_vae import LSTMSkiMoVAE, SkiMoVAE
 from smbrl_plugins.skills.spirl import LSTMSPiRLSkills, SPiRLSkills
 from smbrl_plugins.tasks.gymnasium_task import Gymnasium
+from smbrl_plugins.tasks.kitchen import Kitchen, KitchenMisaligned
 from smbrl_plugins.tasks.maze import Maze
 
 from smbrl.hookspecs import hookimpl
@@ -46,7 +47,7 @@ def smbrl_parts() -> Sequence[type[Part]]:
     encoders: list[type[Part]] = [DeepEncoder, FourierEncoder, MLPEncoder, PixelEncoder, SimNormEncoder]
     dynamics: list[type[Part]] = [RSSM, SimNormDynamics, SingleStepDynamics, SkillDynamics, SkillMixture]
     heads: list[type[Part]] = [PlainHeads, TDMPC2Heads]
-    tasks: list[type[Part]] = [Gymnasium, Maze]
+    tasks: list[type[Part]] = [Gymnasium, Kitchen, KitchenMisaligned, Maze]
     return [*encoders, *skills, *dynamics, *heads, *planners, *agents, *tasks]
 
 
@@ -61,4 +62,8 @@ def smbrl_gin() -> Sequence[Traversable]:
 @hookimpl
 def smbrl_environments() -> Mapping[str, str]:
     """Gymnasium ids."""
-    return {"smbrl/Maze-v0": "smbrl_plugins.tasks.maze_env:MazeEnv"}
+    return {
+        "smbrl/Kitchen-v0": "smbrl_plugins.tasks.kitchen_env:KitchenEnv",
+        "smbrl/KitchenMisaligned-v0": "smbrl_plugins.tasks.kitchen_env:KitchenMisalignedEnv",
+        "smbrl/Maze-v0": "smbrl_plugins.tasks.maze_env:MazeEnv",
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
 import gymnasium
@@ -25,6 +26,7 @@ from smbrl_plugins.tasks.kitchen_physics import (
     holds,
     model,
 )
+from smbrl_plugins.tasks.offscreen import Offscreen
 
 from smbrl.errors import SmbrlError
 
@@ -101,6 +103,7 @@ class KitchenEnv(gymnasium.Env[Floats, Floats]):
         self._seen = np.zeros(SIZE)
         self._time = 0
         self._ready = False
+        self._view: Offscreen | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Start an episode at rest in the one starting state (only the sensors' noise differs), or at ``qpos``."""
@@ -136,6 +139,30 @@ class KitchenEnv(gymnasium.Env[Floats, Floats]):
         over = self.progress.complete
         return observation, float(reward), over, self._time >= self.time_limit and not over, self._info()
 
+    def render(self) -> NDArray[np.uint8] | None:
+        """The kitchen as ``(pixels, 4/3 pixels, 3)`` uint8; None without a render mode.
+
+        Raises:
+            SmbrlError: no OpenGL context can be had.
+        """
+        if self.render_mode is None:
+            gymnasium.logger.warn("render() without render_mode: make the environment with render_mode='rgb_array'")
+            return None
+        if not self._ready:
+            raise gymnasium.error.ResetNeeded("call reset before render")
+        if self._view is None:
+            size = (max(round(self.pixels * 4 / 3), 16), self.pixels)
+            self._view = Offscreen(
+                copy(self.model), size, lookat=(-0.2, 0.5, 2.0), azimuth=70.0, elevation=-35.0, distance=2.2
+            )
+        return self._view.frame(self._qpos)
+
+    def close(self) -> None:
+        """Free the renderer."""
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
     def _observe(self) -> Floats:
         np.multiply(self.np_random.uniform(-1.0, 1.0, SIZE), self._amplitude, out=self._seen)
         self._seen += self._qpos
@@ -144,3 +171,22 @@ class KitchenEnv(gymnasium.Env[Floats, Floats]):
 
     def _info(self) -> dict[str, Any]:
         return {"success": self.progress.complete, "subtasks": self.progress.done}
+
+
+class KitchenMisalignedEnv(KitchenEnv):
+    """`KitchenEnv` with the sub-tasks of the paper's Mis-aligned Kitchen.
+
+    Args:
+        subtasks, goal, noise, time_limit, render_mode, pixels: see `KitchenEnv`.
+    """
+
+    def __init__(
+        self,
+        subtasks: tuple[str, ...] = MISALIGNED,
+        goal: bool = False,
+        noise: float = 0.1,
+        time_limit: int = 280,
+        render_mode: str | None = None,
+        pixels: int = 320,
+    ) -> None:
+        super().__init__(subtasks, goal, noise, time_limit, render_mode, pixels)

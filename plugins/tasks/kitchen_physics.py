@@ -32,18 +32,15 @@ SPEED = 2.0
 LOWEST = np.array([-2.9, -1.8, -2.9, -3.1, -2.9, 0.0, -2.9, 0.0, 0.0])
 HIGHEST = np.array([2.9, 1.8, 2.9, 0.0, 2.9, 3.8, 2.9, 0.04, 0.04])
 """Bounds of the position targets."""
-NOISE = np.concatenate(
-    [np.full(9, 0.1), np.full(2, 5e-3), np.full(6, 5e-4), np.full(3, 5e-3), np.full(3, 0.1), np.full(3, 5e-3)]
-    + [np.full(3, 0.1), np.full(1, 5e-3)]
-)
+NOISE = np.repeat([0.1, 5e-3, 5e-4, 5e-3, 0.1, 5e-3, 0.1, 5e-3], [9, 2, 6, 3, 3, 3, 3, 1])
 """Amplitude of the sensors' noise at a ratio of 1, per element. As in D4RL's data; gymnasium-robotics has its object
 part shifted by one element."""
-START = np.array(
-    [0.148388023, -1.76848573, 1.84390296, -2.4768576, 0.260252026, 0.712533105, 1.59515394, 0.0479267505, 0.0371350919]
-    + [-2.6627985e-4, -5.18043486e-5, 3.1287722e-5, -4.51199853e-5, -3.90842156e-6, -4.22629655e-5, 6.28065475e-5]
-    + [4.04984708e-5, 4.62730939e-4, -2.26906415e-4, -4.65501369e-4, -6.44129196e-3, -1.77048263e-3, 1.08009684e-3]
-    + [-0.26939744, 0.350383255, 1.61944683, 1.00618764, 4.0639512e-3, -6.62095997e-3, -2.68278933e-4]
-)
+_ROBOT = (0.148388023, -1.76848573, 1.84390296, -2.4768576, 0.260252026, 0.712533105, 1.59515394)
+_FINGERS = (0.0479267505, 0.0371350919)
+_BURNERS = (-2.6627985e-4, -5.18043486e-5, 3.1287722e-5, -4.51199853e-5, -3.90842156e-6, -4.22629655e-5, 6.28065475e-5)
+_OTHERS = (4.04984708e-5, 4.62730939e-4, -2.26906415e-4, -4.65501369e-4, -6.44129196e-3, -1.77048263e-3, 1.08009684e-3)
+_KETTLE = (-0.26939744, 0.350383255, 1.61944683, 1.00618764, 4.0639512e-3, -6.62095997e-3, -2.68278933e-4)
+START = np.array([*_ROBOT, *_FINGERS, *_BURNERS, *_OTHERS, *_KETTLE])
 """``qpos`` at the start of an episode."""
 GOALS: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
     "microwave": ((22,), (-0.75,)),
@@ -101,7 +98,7 @@ def model() -> mujoco.MjModel:
     compiled = mujoco.MjModel.from_xml_path(str(scene()))
     if (compiled.nq, compiled.nv, compiled.nu) != (SIZE, SIZE - 1, JOINTS):
         raise SmbrlError(
-            f"the kitchen's scene has {compiled.nq} positions and {compiled.nu} actuators, expected {SIZE} and {JOINTS}: "
-            "install gymnasium-robotics 1.3 or 1.4"
+            f"the kitchen's scene has {compiled.nq} positions and {compiled.nu} actuators, expected {SIZE} and "
+            f"{JOINTS}: install gymnasium-robotics 1.3 or 1.4"
         )
     return compiled
