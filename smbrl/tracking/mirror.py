@@ -167,7 +167,7 @@ class Mirror:
         if not self._complete:
             self._warn_once(
                 f"MLflow at {self.uri} did not get everything within {patience:g} s: "
-                f"the run's own record {self._record.path} is complete"
+                f"the run's own record {self._record.path} is complete, smbrl sync sends the rest"
             )
         return self._complete
 
@@ -185,10 +185,13 @@ class Mirror:
                 failures = 0
             except Exception as error:  # whatever a tracking library raises must not reach training
                 failures += 1
-                self._warn_once(
-                    f"MLflow at {self.uri} cannot be used ({brief(error)}): the run goes on with its own record "
-                    f"{self._record.path}, MLflow is tried again every few minutes"
-                )
+                kept = f"MLflow at {self.uri} cannot be used ({brief(error)}): "
+                if status is None:
+                    kept += f"the run goes on with its own record {self._record.path}, "
+                    kept += "MLflow is tried again every few minutes"
+                else:
+                    kept += f"the run's own record {self._record.path} is complete, smbrl sync sends it later"
+                self._warn_once(kept)
             if status is not None:
                 return
             delay = self._interval * 2 ** min(failures, 10)

@@ -32,8 +32,8 @@ def tracker(folder: RunFolder, settings: Tracking) -> Tracker:
         folder: of the run.
         settings: of its tracking.
     """
-    info = folder.info()
-    return Tracker(folder.path, settings, experiment=str(info["task"]), parent=parent(folder, info, settings.group))
+    info = _info(folder)
+    return Tracker(folder.path, settings, experiment=info["task"], parent=parent(folder, info, settings.group))
 
 
 def parent(folder: RunFolder, info: Mapping[str, Any], name: str = "") -> Parent:
@@ -50,6 +50,11 @@ def parent(folder: RunFolder, info: Mapping[str, Any], name: str = "") -> Parent
     )
 
 
+def _info(folder: RunFolder) -> dict[str, Any]:
+    info = folder.info()
+    return {**info, "task": identity.task(info, identity.bindings(folder.config))}
+
+
 def _safe(name: str) -> str:
     """A name that can stand in a filter of MLflow."""
     return re.sub(r"['\"`\\\\]", "_", name)
@@ -57,7 +62,7 @@ def _safe(name: str) -> str:
 
 def about(to: Tracker, folder: RunFolder) -> None:
     """Parameters, tags and configuration of a run."""
-    info = folder.info()
+    info = _info(folder)
     to.params(identity.bindings(folder.config))
     to.tags({**identity.tags(info), "command": command(info)})
     for name in (CONFIG, OPERATIVE):

@@ -33,6 +33,12 @@ def bindings(config: str) -> dict[str, str]:
     return {name: value.strip() for name, value in found.items()}
 
 
+def task(info: Mapping[str, Any], found: Mapping[str, str]) -> str:
+    """The title of a run's task; runs from before tasks had titles say the class's name, whose ``id`` tells more."""
+    name = str(info.get("task", "?"))
+    return found.get(f"{name}.id", name).strip("'\"")
+
+
 def essence(found: Mapping[str, str]) -> dict[str, str]:
     """The bindings that make a configuration: seeds, devices and bookkeeping aside."""
     return {name: value for name, value in found.items() if name not in SEEDS and not name.startswith(ASIDE)}

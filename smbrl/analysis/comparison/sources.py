@@ -53,8 +53,7 @@ class Run:
 def of_folder(folder: RunFolder) -> Run:
     """A run from its folder."""
     info, found, columns = folder.info(), identity.bindings(folder.config), read(folder.metrics)
-    task = str(info.get("task", "?"))
-    task = found.get(f"{task}.id", task).strip("'\"")  # runs from before tasks had titles
+    task = identity.task(info, found)
     tags = identity.tags({**info, "task": task})
     state = str(info.get("state", "?"))
     if state in ("running", "new") and not folder.busy:
