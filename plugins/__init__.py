@@ -33,6 +33,7 @@ from smbrl_plugins.skills.spirl import LSTMSPiRLSkills, SPiRLSkills
 from smbrl_plugins.tasks.gymnasium_task import Gymnasium
 from smbrl_plugins.tasks.kitchen import Kitchen, KitchenMisaligned
 from smbrl_plugins.tasks.maze import Maze
+from smbrl_plugins.tasks.tabletop import Tabletop
 
 from smbrl.hookspecs import hookimpl
 from smbrl.interfaces import Part
@@ -47,7 +48,7 @@ def smbrl_parts() -> Sequence[type[Part]]:
     encoders: list[type[Part]] = [DeepEncoder, FourierEncoder, MLPEncoder, PixelEncoder, SimNormEncoder]
     dynamics: list[type[Part]] = [RSSM, SimNormDynamics, SingleStepDynamics, SkillDynamics, SkillMixture]
     heads: list[type[Part]] = [PlainHeads, TDMPC2Heads]
-    tasks: list[type[Part]] = [Gymnasium, Kitchen, KitchenMisaligned, Maze]
+    tasks: list[type[Part]] = [Gymnasium, Kitchen, KitchenMisaligned, Maze, Tabletop]
     return [*encoders, *skills, *dynamics, *heads, *planners, *agents, *tasks]
 
 
@@ -66,4 +67,5 @@ def smbrl_environments() -> Mapping[str, str]:
         "smbrl/Kitchen-v0": "smbrl_plugins.tasks.kitchen_env:KitchenEnv",
         "smbrl/KitchenMisaligned-v0": "smbrl_plugins.tasks.kitchen_env:KitchenMisalignedEnv",
         "smbrl/Maze-v0": "smbrl_plugins.tasks.maze_env:MazeEnv",
+        "smbrl/Tabletop-v0": "smbrl_plugins.tasks.tabletop_env:TabletopEnv",
     }

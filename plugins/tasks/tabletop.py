@@ -1,0 +1,111 @@
+"""The tabletop task: four things to do at a desk, in order, learned from play."""
+
+from __future__ import annotations
+
+from math import pi
+from pathlib import Path
+from typing import Any
+
+import mujoco
+from smbrl_plugins.tasks.in_order import check_subtasks
+from smbrl_plugins.tasks.tabletop_data import GENERATOR, Play, generate_episodes
+from smbrl_plugins.tasks.tabletop_env import CONDITIONS, ORDER, TabletopEnv, check_outcome, observation_size
+from smbrl_plugins.tasks.tabletop_scene import BLOCKS, HOME, MOVABLES, RANGES
+
+from smbrl.data.files import write_episodes
+from smbrl.interfaces import DatasetRequest, Progress, Task, TaskSpec
+
+MIDDLE = (0.0, -0.2, 0.56, pi, 0.0, pi / 2, 0.04, *HOME, 0.0, *(RANGES[name] / 2 for name in MOVABLES), 0.5, 0.5)
+HALF = (0.35, 0.3, 0.24, 0.5, 0.5, 1.2, 0.04, *(1.0,) * 7, 1.0, *(RANGES[name] / 2 for name in MOVABLES), 0.5, 0.5)
+"""Middle and half-width of each element of the observation: the networks see ``(obs - middle) / half``."""
+BLOCK_MIDDLE, BLOCK_HALF = (0.0, -0.07, 0.5, 0.0, 0.0, 0.0), (0.3, 0.2, 0.1, pi, pi / 2, pi)
+
+
+class Tabletop(Task):
+    """Open a drawer, switch a lamp on, slide a door to the left and press a button, with a Franka Panda.
+
+    Our own scene in place of CALVIN's (the paper's section 4.1): its observation layout, actions, sub-tasks, thresholds
+    and time limit, from packages of PyPI alone; see `TabletopEnv` for the environment. The offline data are 1,239
+    trajectories of scripted play.
+
+    Args:
+        subtasks: what pays 1 each, in this order: ``open drawer``, ``close drawer``, ``bulb on``, ``bulb off``,
+            ``slider left``, ``slider right``, ``LED on``, ``LED off``.
+        blocks: whether the observation tells where the blocks are (39 elements) or not (21, as the paper's).
+        time_limit: env steps (30 Hz).
+        noise: half-width of the noise on the first joint angles, radians.
+        trajectories: of the offline data.
+        shortest, longest: env steps of an offline trajectory.
+        data: id of a stored data set to pre-train on instead of generating one (see ``smbrl data import``).
+        pixels: height of pictures.
+    """
+
+    def __init__(
+        self,
+        subtasks: tuple[str, ...] = ORDER,
+        blocks: bool = False,
+        time_limit: int = 360,
+        noise: float = 0.02,
+        trajectories: int = 1239,
+        shortest: int = 300,
+        longest: int = 500,
+        data: str | None = None,
+        pixels: int = 480,
+    ) -> None:
+        self._names = check_subtasks("Tabletop", subtasks, CONDITIONS)
+        check_outcome(time_limit, noise)
+        self._settings: dict[str, Any] = {
+            "subtasks": self._names,
+            "blocks": blocks,
+            "time_limit": time_limit,
+            "noise": noise,
+            "pixels": pixels,
+        }
+        self.play = Play(trajectories, shortest, longest, blocks)
+        self._data = data
+        middle = MIDDLE + (BLOCK_MIDDLE * len(BLOCKS) if blocks else ())
+        half = HALF + (BLOCK_HALF * len(BLOCKS) if blocks else ())
+        self._spec = TaskSpec(
+            observation=observation_size(blocks),
+            action=7,
+            shift=tuple(-m / h for m, h in zip(middle, half, strict=True)),
+            scale=tuple(1.0 / h for h in half),
+            time_limit=time_limit,
+        )
+
+    @property
+    def spec(self) -> TaskSpec:
+        """Shapes, and each element brought to about [-1, 1]."""
+        return self._spec
+
+    @property
+    def subtasks(self) -> tuple[str, ...]:
+        """In their order."""
+        return self._names
+
+    def make(self, render_mode: str | None = None) -> TabletopEnv:
+        """One environment."""
+        return TabletopEnv(**self._settings, render_mode=render_mode)
+
+    def dataset(self) -> DatasetRequest:
+        """Play: depends neither on the sub-tasks nor on the time limit."""
+        play = self.play
+        return DatasetRequest(
+            name="smbrl/tabletop-v1",
+            parameters={
+                "generator": GENERATOR,
+                "trajectories": play.trajectories,
+                "shortest": play.shortest,
+                "longest": play.longest,
+                "blocks": play.blocks,
+            },
+            stored=self._data,
+        )
+
+    def generate(self, path: Path, *, seed: int, workers: int, progress: Progress | None = None) -> None:
+        """Play (see `smbrl_plugins.tasks.tabletop_data`); an interrupted generation goes on where it was."""
+        # what another MuJoCo made is not mixed with what this one makes
+        parts = path.with_name("parts") / f"mujoco-{mujoco.__version__}"
+        episodes = generate_episodes(self.play, seed=seed, workers=workers, progress=progress, parts=parts)
+        env = self.make()
+        write_episodes(path, episodes, env.observation_space, env.action_space)
