@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from smbrl_plugins.tasks.tabletop_env import ORDER, TabletopEnv
-from smbrl_plugins.tasks.tabletop_play import Over, Player, start
+from smbrl_plugins.tasks.tabletop_moves import Over
+from smbrl_plugins.tasks.tabletop_play import Player, start
 
 from smbrl.data.files import Episode
 from smbrl.data.generating import Maker, generate

@@ -5,7 +5,8 @@ import pytest
 from smbrl_plugins.tasks.tabletop import Tabletop
 from smbrl_plugins.tasks.tabletop_data import Hand, Play, generate_episodes
 from smbrl_plugins.tasks.tabletop_env import ORDER, TabletopEnv
-from smbrl_plugins.tasks.tabletop_play import SKILLS, Over, Player, start
+from smbrl_plugins.tasks.tabletop_moves import Over
+from smbrl_plugins.tasks.tabletop_play import SKILLS, Player, start
 
 from smbrl.data.files import Arrays, Episode, read_arrays
 from smbrl.errors import SmbrlError
