@@ -1,8 +1,8 @@
 """Figures of the tabletop that take minutes: ``python tests/tasks/tabletop_figures.py [SEEDS] [STEPS]``.
 
 Success and length of each scripted skill over SEEDS (200) starts, each with other blocks, styles and noise, none
-of them seen while the skills were written; and what STEPS (100,000) steps of random play do to the physics: new actions every
-step, and hard ones held for half a second. Rates are per processor second.
+of them seen while the skills were written; and what STEPS (100,000) steps of random play do to the physics: new
+actions every step, and hard ones held for half a second. Rates are per processor second.
 """
 
 import sys
