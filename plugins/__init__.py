@@ -30,6 +30,7 @@ from smbrl_plugins.planners.mppi import MPPI
 from smbrl_plugins.planners.simple import PolicyOnly, RandomShooting
 from smbrl_plugins.skills.skimo_vae import LSTMSkiMoVAE, SkiMoVAE
 from smbrl_plugins.skills.spirl import LSTMSPiRLSkills, SPiRLSkills
+from smbrl_plugins.tasks.calvin import Calvin
 from smbrl_plugins.tasks.gymnasium_task import Gymnasium
 from smbrl_plugins.tasks.kitchen import Kitchen, KitchenMisaligned
 from smbrl_plugins.tasks.maze import Maze
@@ -48,7 +49,7 @@ def smbrl_parts() -> Sequence[type[Part]]:
     encoders: list[type[Part]] = [DeepEncoder, FourierEncoder, MLPEncoder, PixelEncoder, SimNormEncoder]
     dynamics: list[type[Part]] = [RSSM, SimNormDynamics, SingleStepDynamics, SkillDynamics, SkillMixture]
     heads: list[type[Part]] = [PlainHeads, TDMPC2Heads]
-    tasks: list[type[Part]] = [Gymnasium, Kitchen, KitchenMisaligned, Maze, Tabletop]
+    tasks: list[type[Part]] = [Calvin, Gymnasium, Kitchen, KitchenMisaligned, Maze, Tabletop]
     return [*encoders, *skills, *dynamics, *heads, *planners, *agents, *tasks]
 
 
@@ -64,6 +65,7 @@ def smbrl_gin() -> Sequence[Traversable]:
 def smbrl_environments() -> Mapping[str, str]:
     """Gymnasium ids."""
     return {
+        "smbrl/Calvin-v0": "smbrl_plugins.tasks.calvin_env:CalvinEnv",
         "smbrl/Kitchen-v0": "smbrl_plugins.tasks.kitchen_env:KitchenEnv",
         "smbrl/KitchenMisaligned-v0": "smbrl_plugins.tasks.kitchen_env:KitchenMisalignedEnv",
         "smbrl/Maze-v0": "smbrl_plugins.tasks.maze_env:MazeEnv",
