@@ -35,7 +35,7 @@ from smbrl.errors import SmbrlError
 COMMANDS = {
     "Run": ("train", "resume", "eval", "predict", "record", "compare", "reproduce", "runs", "sync"),
     "Data": ("data",),
-    "Configuration": ("config", "list", "describe"),
+    "Configuration": ("config", "list", "describe", "plugin"),
     "Machine": ("doctor", "bench"),
 }
 """Command modules by the panel that ``smbrl --help`` shows them in."""

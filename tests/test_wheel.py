@@ -38,7 +38,7 @@ def test_the_wheel_holds_every_gin_file_asset_and_module(wheel: Path) -> None:
     assert gin
     assert gin <= inside
     for package, folder in {"smbrl": "smbrl", "smbrl_plugins": "plugins", "smbrl_cli": "cli"}.items():
-        for suffix in ("*.py", "*.txt", "*.c", "*.js", "*.css", "*.xml"):
+        for suffix in ("*.py", "*.txt", "*.c", "*.js", "*.css", "*.xml", "*.tmpl"):
             modules = {f"{package}/{p.relative_to(ROOT / folder).as_posix()}" for p in (ROOT / folder).rglob(suffix)}
             assert modules <= inside, modules - inside
     assert "smbrl/py.typed" in inside

@@ -219,13 +219,15 @@ def check(part: type[Part], build: Callable[..., Any] | None = None, *, compiled
             for a part whose constructor needs bindings.
         compiled: also compile its networks and compare with eager; takes a minute or so, and a C++ compiler.
     """
-    report = Report(part.__name__)
+    report, built = Report(part.__name__), False
     with report.no_global_changes():
         check_declaration(part, report)
         if not getattr(part, "__abstractmethods__", ()) and part.kind in CHECKS:
             torch.manual_seed(0)
             with report.guarded("building the part with its contract's arguments"):
                 CHECKS[part.kind](build or part, report, compiled)
+                built = True
+        if built:
             with report.guarded("building the part again"):
                 check_networks(part.kind, build or part, SPEC, report, compiled=compiled)
     return list(dict.fromkeys(report.findings))

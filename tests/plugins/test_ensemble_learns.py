@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from goal_world import REWARD, SPEC, N, Plan, Skills, episodes, joined, sample, scripted, success
 from smbrl_plugins.agents.latent_mpc import LatentMPC
-from test_latent_mpc_learns import REWARD, SPEC, N, Plan, Skills, episodes, joined, sample, scripted, success
 
 from smbrl.testing import assert_conforms
 
