@@ -30,7 +30,7 @@ PARAMS_PER_BATCH = 100
 RUN, GROUP, PARENT = "run", "group", "mlflow.parentRunId"
 """The tag ``kind`` tells runs from the parents that gather them; GROUP is also the tag with what they share."""
 MOST_CHILDREN = 1000
-ALIASES = {"git": "mlflow.source.git.commit", "command": "mlflow.source.name"}
+ALIASES = {"git": "mlflow.source.git.commit"}
 """Tags that MLflow's user interface has columns for."""
 
 
@@ -106,7 +106,8 @@ class Mlflow:
             except Exception as error:
                 if getattr(error, "error_code", "") != "RESOURCE_DOES_NOT_EXIST":
                     raise
-        return self._create(self._name, {"kind": RUN, "mlflow.source.type": "LOCAL"}, began)
+        source = {"mlflow.source.type": "LOCAL", "mlflow.source.name": "smbrl"}
+        return self._create(self._name, {"kind": RUN, **source}, began)
 
     def _create(self, name: str, tags: dict[str, str], began: float | None) -> str:
         with contextlib.suppress(OSError, KeyError, ImportError):  # a container may know no name for its user

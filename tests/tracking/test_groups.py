@@ -81,7 +81,7 @@ def test_seeds_are_gathered_under_one_parent_and_the_frame_is_tidy(tmp_path):
         assert first[f"tags.{name}"] == value
     assert first["tags.phase"] == "final"
     assert first["tags.mlflow.source.git.commit"] == "abc123"
-    assert first["tags.mlflow.source.name"] == "smbrl train --gin skimo_maze -o CEM.horizon=5 --seed 1"
+    assert first["tags.command"] == "smbrl train --gin skimo_maze -o CEM.horizon=5 --seed 1"
     assert (first["status"], first["start_time"].timestamp(), first["end_time"].timestamp()) == ("FINISHED", 1001, 1010)
 
     parents = mlflow.search_runs(experiment_names=["Maze"], filter_string="tags.kind = 'group'")

@@ -104,9 +104,8 @@ def _steps(line: Line) -> str:
     steps = sorted(steps for steps, _ in line.reached)
     if math.isinf(middle):
         return "never"
-    spread = (
-        "" if len(steps) == 1 else f" ({short(steps[0])} to {'never' if math.isinf(steps[-1]) else short(steps[-1])})"
-    )
+    ends = [short(steps[0]), "never" if math.isinf(steps[-1]) else short(steps[-1])]
+    spread = f" ({ends[0]} to {ends[1]})" if ends[0] != ends[1] else ""
     return short(middle) + spread
 
 
