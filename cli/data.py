@@ -106,6 +106,10 @@ def inspect(
     task: TaskName = None,
     overrides: options.Set = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the data, with --gin or --task.")] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option("--with", metavar="ID", help="A second data set to put beside it (tasks of sub-tasks)."),
+    ] = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", "-p", help="Where to draw coverage; default: NAME.png in this folder.")
     ] = None,
@@ -138,11 +142,32 @@ def inspect(
             typer.echo(f"  {f'{name} {index}':<16}" + "".join(f"{value:10.3f}" for value in row))
     typer.echo(f"  {100 * numbers.saturated:.1f} % of action elements at their limit")
     path = picture or Path(f"{found.id.replace('/', '-')}.png")
+    known = chosen or _recorded_task(found)
+    other = store.load(beside) if beside is not None else None
     try:
-        inspection.draw_coverage(found, path, chosen or _recorded_task(found))
+        if known is not None and known.subtasks:
+            _compare([found] if other is None else [found, other], known, path)
+        elif other is not None:
+            raise SmbrlError(
+                "--with compares what sub-tasks data sets do: say of which task, --task Kitchen for example"
+            )
+        else:
+            inspection.draw_coverage(found, path, known)
     except (OSError, ValueError) as error:
         raise SmbrlError(f"cannot draw to {path} ({error}): give another file with --picture") from error
     typer.echo(f"  coverage   {path}")
+
+
+def _compare(datasets: list[Dataset], task: Task, path: Path) -> None:
+    """Say and draw how sub-tasks follow each other."""
+    from smbrl.data import comparison
+
+    comparison.draw_comparison(datasets, task, path)
+    for dataset in datasets:
+        lengths = dataset.arrays.lengths
+        typer.echo(f"  sub-tasks of {dataset.id}: {len(lengths):,} episodes of {lengths.mean():.1f} steps on average")
+        for line in comparison.lines(comparison.transitions(dataset, task)):
+            typer.echo(f"    {line}")
 
 
 class Last(StrEnum):

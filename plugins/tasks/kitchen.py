@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import mujoco
+import numpy as np
+from numpy.typing import NDArray
 from smbrl_plugins.tasks.kitchen_data import GENERATOR, Demonstrations, maker
 from smbrl_plugins.tasks.kitchen_env import KITCHEN, MISALIGNED, KitchenEnv, check_kitchen
-from smbrl_plugins.tasks.kitchen_physics import JOINTS, SIZE
+from smbrl_plugins.tasks.kitchen_physics import GOALS, JOINTS, SIZE, THRESHOLD
 
 from smbrl.data.files import write_episodes
 from smbrl.data.generating import generate
@@ -90,6 +92,15 @@ class Kitchen(Task):
     def subtasks(self) -> tuple[str, ...]:
         """In their order."""
         return self._names
+
+    def completions(self, observations: NDArray[np.float32]) -> list[tuple[str, int]]:
+        """Of all seven."""
+        found = []
+        for name, (elements, goal) in GOALS.items():
+            done = np.linalg.norm(observations[:, list(elements)] - np.array(goal), axis=1) < THRESHOLD
+            if done.any():
+                found.append((name, int(done.argmax())))
+        return sorted(found, key=lambda event: event[1])
 
     def make(self, render_mode: str | None = None) -> KitchenEnv:
         """One environment."""

@@ -95,6 +95,17 @@ class Task(Part, ABC):
         """Names of the parts that the task consists of, in their order; empty where it is one piece."""
         return ()
 
+    def completions(self, observations: NDArray[np.float32]) -> list[tuple[str, int]]:
+        """When sub-tasks of any kind that the task knows were first complete in an episode; for looking at data.
+
+        Args:
+            observations: ``(T + 1, O)``; elements behind the task's own are ignored.
+
+        Returns:
+            (name, env steps since the start), in the order of time.
+        """
+        return []
+
     @abstractmethod
     def make(self, render_mode: str | None = None) -> gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]:
         """One environment, not yet reset."""
