@@ -12,7 +12,7 @@ import contextlib
 import importlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Simulator:
     def __init__(self, scene: str) -> None:
         with _silence():
             self._simulator: Any = _make(scene)
+            self._simulator.close = _quietly_once(self._simulator.close)  # called once more when it is collected
             self._simulator.reset()
         self._bullet = self._simulator.p
         # upstream asks for it too, but before a reset of the physics that forgets it; without it, what touched what in
@@ -109,9 +110,19 @@ class Simulator:
 
     def close(self) -> None:
         """Give the simulator's memory back."""
-        with _silence():
-            self._simulator.close()
-        self._simulator.close = lambda: None  # upstream closes, and prints, once more when it is collected
+        self._simulator.close()
+
+
+def _quietly_once(close: Callable[[], object]) -> Callable[[], None]:
+    """Upstream's ``close`` without what it prints, and without its complaint about a second time."""
+    left = [close]
+
+    def closing() -> None:
+        if left:
+            with contextlib.redirect_stdout(io.StringIO()):
+                left.pop()()
+
+    return closing
 
 
 @contextlib.contextmanager

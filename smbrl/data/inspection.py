@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from smbrl.interfaces import Task
 BIN = 0.5
 """Side of a bin of the coverage picture, in units of the position (metres)."""
 MAX_BINS = 400
+ROWS = 1 << 18
+"""Of the data that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +50,36 @@ def statistics(dataset: Dataset) -> Statistics:
     lengths = arrays.lengths
     real = np.ones(len(arrays.actions), bool)
     real[arrays.starts + lengths] = False
-    actions = arrays.actions[real]
     size = sum(file.stat().st_size for file in (dataset.path / "data").iterdir())
+    saturated = sum(int((np.abs(block) >= 1.0).sum()) for block in _blocks(arrays.actions, real))
     return Statistics(
         episodes=len(lengths),
         steps=int(lengths.sum()),
         lengths=(int(lengths.min()), float(np.median(lengths)), float(lengths.mean()), int(lengths.max())),
         observations=_summary(arrays.obs),
-        actions=_summary(actions),
-        saturated=float((np.abs(actions) >= 1.0).mean()),
+        actions=_summary(arrays.actions, real),
+        saturated=saturated / (int(lengths.sum()) * arrays.actions.shape[1]),
         megabytes=size / 1e6,
     )
 
 
-def _summary(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.stack(
-        [values.min(0), values.max(0), values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)], 1
-    ).astype(np.float64)
+def _blocks(values: NDArray[np.float32], chosen: NDArray[np.bool_] | None = None) -> Iterator[NDArray[np.float32]]:
+    """The (chosen) rows, some at a time: the data may be mapped because they do not fit into memory."""
+    for start in range(0, len(values), ROWS):
+        rows = slice(start, start + ROWS)
+        block = values[rows] if chosen is None else values[rows][chosen[rows]]
+        if len(block):
+            yield block
+
+
+def _summary(values: NDArray[np.float32], chosen: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """Minimum, maximum, mean, standard deviation of each column ``(size, 4)``."""
+    count = len(values) if chosen is None else int(chosen.sum())
+    low = np.min([block.min(0) for block in _blocks(values, chosen)], 0)
+    high = np.max([block.max(0) for block in _blocks(values, chosen)], 0)
+    mean = np.sum([block.sum(0, dtype=np.float64) for block in _blocks(values, chosen)], 0) / count
+    squares = np.sum([np.square(block - mean).sum(0) for block in _blocks(values, chosen)], 0)
+    return np.stack([low, high, mean, np.sqrt(squares / count)], 1).astype(np.float64)
 
 
 def draw_coverage(dataset: Dataset, path: Path, task: Task | None = None) -> Path:
