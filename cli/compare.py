@@ -53,7 +53,7 @@ def command(
     metric: Annotated[
         str,
         typer.Option(
-            "--metric", "-m", help="What to compare; default: eval/success, or eval/return.", rich_help_panel=HOW
+            "--metric", "-m", help="Default: eval/subtasks, eval/success or eval/return.", rich_help_panel=HOW
         ),
     ] = "",
     by: Annotated[

@@ -54,8 +54,12 @@ def method(files: Sequence[str], task: str) -> str:
     stems = [PurePath(name).stem for name in files if PurePath(name).parent.name != SCALE]
     if not stems:
         return "unnamed"
-    plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"-v\d+$", "", task.rpartition("/")[2].lower()))
-    stems[0] = stems[0].removesuffix(f"_{plain}") or stems[0]
+    plain = re.sub(r"[^a-z0-9]", "", re.sub(r"-v\d+$", "", task.rpartition("/")[2].lower()))
+    words = stems[0].split("_")
+    for count in range(1, len(words)):
+        if "".join(words[count:]).lower() == plain:  # kitchen_misaligned is KitchenMisaligned
+            stems[0] = "_".join(words[:count])
+            break
     return " + ".join(stems)
 
 

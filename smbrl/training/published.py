@@ -7,7 +7,7 @@
     "SkiMo w/o CEM" = ["skimo_no_cem"]     # names of methods here (smbrl.training.identity.method), by theirs
     [tasks.maze]
     titles = ["Maze"]                      # titles of tasks here
-    metric = "success"                     # what the values are: train/success and eval/success are
+    metrics = ["success"]                  # what the values are: train/success and eval/success are
     [tasks.maze.curves]
     "SkiMo w/o CEM" = [[0, 0.0], [250_000, 0.12]]
 """
@@ -34,7 +34,7 @@ class PublishedTask:
     """The curves of one task; see above."""
 
     titles: tuple[str, ...]
-    metric: str
+    metrics: tuple[str, ...]
     curves: Mapping[str, Points]
 
 
@@ -121,13 +121,12 @@ def parse(name: str, text: str, label: str) -> Published:
 def _task(raw: Any, label: str) -> PublishedTask:
     if not isinstance(raw, dict):
         raise SmbrlError(f"{label}: expected a table, found {raw!r}")
-    _known(raw, ("titles", "metric", "curves"), label)
+    _known(raw, ("titles", "metrics", "curves"), label)
     curves = _table(raw, "curves", label)
-    metric = raw.get("metric")
-    if not isinstance(metric, str):
-        raise SmbrlError(f"{label}: metric is {metric!r}; expected a text, as in metric = 'success'")
     return PublishedTask(
-        texts(raw, "titles", label), metric, {name: points(curves[name], f"{label}: {name}") for name in curves}
+        texts(raw, "titles", label),
+        texts(raw, "metrics", label),
+        {name: points(curves[name], f"{label}: {name}") for name in curves},
     )
 
 

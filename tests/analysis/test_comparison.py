@@ -195,7 +195,10 @@ def test_what_differs_is_told_settings_first_and_parts_in_one_line():
         (["skimo_maze"], "Maze", "skimo"),
         (["gin/skimo_maze.gin", "ablations/no_cem", "budgets/smoke"], "Maze", "skimo + no_cem"),
         (["sac_pendulum"], "Pendulum-v1", "sac"),
+        (["skimo_no_cem_kitchen_misaligned"], "KitchenMisaligned", "skimo_no_cem"),
+        (["tdmpc_cartpole_swingup"], "dm_control/cartpole-swingup-v0", "tdmpc"),
         (["mine.gin"], "Maze", "mine"),
+        (["maze"], "Maze", "maze"),
         ([], "Maze", "unnamed"),
     ],
 )
@@ -264,6 +267,31 @@ def test_a_run_that_is_behind_shortens_its_group_and_says_so():
         comparison.compare(runs, Settings(at=400.0, bootstrap=QUICK))
 
 
+@pytest.mark.parametrize(
+    ("logged", "chosen"),
+    [
+        ([{"eval/success": 0.5, "eval/return": 1.0}], "eval/success"),
+        ([{"eval/success": 0.0, "eval/return": 1.0}], "eval/return"),
+        ([{"eval/subtasks": 2.0, "eval/success": 0.5}], "eval/subtasks"),
+        ([{"eval/subtasks": 2.0, "eval/success": 0.5}, {"eval/success": 0.5}], "eval/success"),
+        ([{"train/success": 0.0, "train/return": 3.0}], "train/return"),
+    ],
+)
+def test_without_a_metric_the_most_telling_one_is_taken(logged, chosen):
+    runs = []
+    for place, row in enumerate(logged):
+        columns = Columns.of({name: [(1, value, 0.0)] for name, value in row.items()})
+        one = run(str(place), "m", place, [1.0])
+        runs.append(replace(one, metrics=frozenset(row), load=lambda _, found=columns: found))
+    assert comparison.default_metric(runs) == chosen
+
+
+def test_every_published_task_is_one_of_ours():
+    titles = {info.name for info in load_plugins().of_kind("task")}
+    for task in published.load("paper", load_plugins()).tasks.values():
+        assert set(task.titles) <= titles
+
+
 def test_returns_are_left_as_they_are_on_one_task():
     runs = [
         run(f"{m}{s}", m, s, [-900.0, v], metric="eval/return") for m, v in (("a", -150), ("b", -300)) for s in (0, 1)
@@ -307,8 +335,8 @@ def test_every_published_curve_is_of_a_known_method_and_in_order():
     [
         ("", "source is None"),
         ("source = 'x'\nsorce = 1", "unknown entry 'sorce'; did you mean 'source'"),
-        ("source = 'x'\n[tasks.a]\nmetric = 1", "metric is 1; expected a text"),
-        ("source = 'x'\n[tasks.a]\nmetric = 'm'\n[tasks.a.curves]\nb = [1]", "expected pairs"),
+        ("source = 'x'\n[tasks.a]\nmetrics = 1", "metrics is 1; expected a list of texts"),
+        ("source = 'x'\n[tasks.a]\nmetrics = ['m']\n[tasks.a.curves]\nb = [1]", "expected pairs"),
         ("source = ", "no TOML"),
     ],
 )

@@ -21,6 +21,7 @@ from smbrl.training.published import Published
 Floats = NDArray[np.float64]
 SHARE = "success"
 """Last part of the name of metrics that are shares: 1 is the best there is."""
+PARTS = "eval/subtasks"
 FEW = 3
 LEVELS = 60
 """Of a performance profile."""
@@ -31,7 +32,8 @@ class Settings:
     """How runs are compared.
 
     Attributes:
-        metric: what; "" takes success of the evaluations where any run ever had some, else their return.
+        metric: what; "" takes completed sub-tasks of the evaluations where all runs have them, success where any run
+            ever had some, else their return.
         by: how runs are grouped, see ``groups.group``.
         smooth: weight of each run's moving average, before anything else is done.
         bins: points of a curve at most.
@@ -223,8 +225,10 @@ def compare(runs: Sequence[Run], settings: Settings, against: Published | None =
 
 
 def default_metric(runs: Sequence[Run]) -> str:
-    """Success where any run ever had some, else return; of evaluations, else of training episodes."""
+    """Sub-tasks where all runs have them, success where any ever had some, else return; of evaluations, or training."""
     known = {name for run in runs for name in run.metrics}
+    if all(PARTS in run.metrics for run in runs):
+        return PARTS
     for phase in ("eval", "train"):
         name = f"{phase}/{SHARE}"
         if name in known and any(run.load([name]).values(name).any() for run in runs if name in run.metrics):
@@ -270,8 +274,8 @@ def _task(
         high = max(float(np.nanmax(each[g].mean(0))) for g in members)
         level = 0.9 if _share(metric) else low + 0.9 * (high - low)
     known = against.of_task(title) if against else None
-    if known is not None and known.metric != metric.rpartition("/")[2]:
-        remarks.append(f"{against.name if against else ''} reports {known.metric} on {title}, not {metric}: not drawn.")
+    if against is not None and known is not None and metric.rpartition("/")[2] not in known.metrics:
+        remarks.append(f"{against.name} reports {known.metrics[0]} on {title}, not {metric}: not drawn.")
         known = None
     lines = []
     for group in members:
