@@ -114,7 +114,7 @@ def write_episodes(
     Raises:
         SmbrlError: no episode, or shapes that do not fit each other.
     """
-    storage = MinariStorage.new(path, observation, action, data_format="hdf5")
+    storage = MinariStorage.new(path.absolute(), observation, action, data_format="hdf5")
     count = 0
 
     def buffers() -> Iterable[EpisodeBuffer]:

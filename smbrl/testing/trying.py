@@ -37,13 +37,14 @@ TINY = {
 """Every phase once."""
 
 
-def tiny_run(gin: Sequence[str], folder: Path, overrides: Sequence[str] = ()) -> Summary:
+def tiny_run(gin: Sequence[str], folder: Path, overrides: Sequence[str] = (), *, home: Path | None = None) -> Summary:
     """Train, in seconds: data, pre-training, online learning and evaluation, each hardly begun.
 
     Args:
         gin: gin files, as ``smbrl train --gin`` takes them; later ones win.
-        folder: an empty one; the run and its data go there, nothing is read or written elsewhere.
+        folder: an empty one; the run goes there.
         overrides: ``Name.parameter=value``, to make the task small, say: ``Maze.trajectories=8``.
+        home: of data and pre-trained models; None: the folder, too, so that nothing is read or written elsewhere.
 
     Returns:
         What the run came to; ``summary.results`` has its final evaluation.
@@ -52,7 +53,7 @@ def tiny_run(gin: Sequence[str], folder: Path, overrides: Sequence[str] = ()) ->
         SmbrlError: the configuration is wrong.
     """
     bindings = [f"{name}={value!r}" for name, value in TINY.items()]
-    with mock.patch.dict(os.environ, {"SMBRL_HOME": str(folder / "home")}):
+    with mock.patch.dict(os.environ, {"SMBRL_HOME": str(home or folder / "home")}):
         loaded = config.load(gin, [*bindings, *overrides])
         experiment = loaded.build()
         run = begin(folder / "run", experiment, loaded.text, {"gin": list(gin), "overrides": list(overrides)})
