@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import mujoco
+import numpy as np
+from numpy.typing import NDArray
 from smbrl_plugins.tasks.in_order import check_subtasks
 from smbrl_plugins.tasks.tabletop_data import GENERATOR, Play, generate_episodes
-from smbrl_plugins.tasks.tabletop_env import CONDITIONS, ORDER, TabletopEnv, check_outcome, observation_size
+from smbrl_plugins.tasks.tabletop_env import (
+    CONDITIONS,
+    OPENED,
+    ORDER,
+    SLID,
+    TabletopEnv,
+    check_outcome,
+    observation_size,
+)
 from smbrl_plugins.tasks.tabletop_scene import BLOCKS, HOME, MOVABLES, RANGES
 
 from smbrl.data.files import write_episodes
@@ -82,6 +92,26 @@ class Tabletop(Task):
     def subtasks(self) -> tuple[str, ...]:
         """In their order."""
         return self._names
+
+    def completions(self, observations: NDArray[np.float32]) -> list[tuple[str, int]]:
+        """Of all eight, each time that one comes about: in play the same thing is done and undone."""
+        slider, drawer, bulb, led = observations[:, [15, 16, 19, 20]].T
+        conditions = {
+            "open drawer": drawer >= OPENED,
+            "close drawer": drawer <= RANGES["drawer"] - OPENED,
+            "bulb on": bulb > 0.5,
+            "bulb off": bulb < 0.5,
+            "slider left": slider >= SLID,
+            "slider right": slider <= RANGES["slider"] - SLID,
+            "LED on": led > 0.5,
+            "LED off": led < 0.5,
+        }
+        found = [
+            (name, int(step) + 1)
+            for name, holds in conditions.items()
+            for step in np.flatnonzero(holds[1:] & ~holds[:-1])
+        ]
+        return sorted(found, key=lambda event: event[1])
 
     def make(self, render_mode: str | None = None) -> TabletopEnv:
         """One environment."""

@@ -174,7 +174,7 @@ def test_nothing_drifts_while_nothing_happens() -> None:
 
 @pytest.mark.parametrize("held", [1, 15])
 def test_random_play_stays_bounded(held: int) -> None:
-    """2,000 steps of new actions, or of hard ones held for half a second; 100,000 were run once (docs/results.md)."""
+    """2,000 steps of new actions, or of hard ones held for half a second; 100,000 were run once (docs/tabletop.md)."""
     env = TabletopEnv(blocks=True, time_limit=10**6)
     rng = np.random.default_rng(held)
     ranges = np.array([RANGES[name] for name in MOVABLES])

@@ -44,6 +44,16 @@ def test_settings_reach_the_environment() -> None:
     assert task.make("rgb_array").render_mode == "rgb_array"
 
 
+def test_completions_are_found_in_observations() -> None:
+    obs = np.zeros((7, 39), np.float32)
+    obs[:, 16] = [0.0, 0.119, 0.121, 0.2, 0.09, 0.079, 0.13]  # drawer
+    obs[:, 15] = [0.24, 0.2, 0.1, 0.08, 0.0, 0.0, 0.0]  # door
+    obs[4:, 20] = 1.0
+    obs[6:, 19] = 1.0
+    expected = [("open drawer", 2), ("slider right", 3), ("LED on", 4), ("close drawer", 5)]
+    assert Tabletop().completions(obs) == [*expected, ("open drawer", 6), ("bulb on", 6)]
+
+
 def test_what_pays_does_not_change_the_data_wanted() -> None:
     request = Tabletop().dataset()
     assert Tabletop(subtasks=("LED on",), time_limit=9, noise=0.0).dataset() == request
@@ -100,7 +110,7 @@ def test_generate_writes_a_data_folder_and_goes_on(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("skill", SKILLS)
 def test_skills_do_what_they_are_for(skill: str) -> None:
-    """3 of 3 here; success over 200 seeds each is in docs/results.md."""
+    """3 of 3 here; success over 200 seeds each is in docs/tabletop.md."""
     before = {"close drawer": {"drawer": 0.17}, "slider right": {"slider": 0.21}, "bulb off": {"switch": 0.08}}
     env = TabletopEnv(ORDER, blocks=True, time_limit=10**6)
     blocks = [[-0.08, -0.09, 0.1], [0.03, -0.09, 0.0], [0.14, -0.09, -0.2]]
