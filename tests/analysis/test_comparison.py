@@ -292,6 +292,14 @@ def test_every_published_task_is_one_of_ours():
         assert set(task.titles) <= titles
 
 
+def test_a_seed_that_is_there_twice_is_told_and_runs_of_one_name_stay_apart():
+    runs = [run("a", "m", 0, [0.1, 0.2]), run("a", "m", 0, [0.3, 0.4])]
+    found = comparison.compare(runs, Settings(bootstrap=QUICK))
+    assert "m on Room has a seed more than once, each counts as a run: a, a." in found.remarks
+    apart = comparison.compare(runs, Settings(bootstrap=QUICK, by=["run"]))
+    assert apart.all_labels == ["a", "a (2)"]
+
+
 def test_returns_are_left_as_they_are_on_one_task():
     runs = [
         run(f"{m}{s}", m, s, [-900.0, v], metric="eval/return") for m, v in (("a", -150), ("b", -300)) for s in (0, 1)

@@ -193,6 +193,11 @@ def compare(runs: Sequence[Run], settings: Settings, against: Published | None =
     found = groups.group(having, settings.by)
     if against is not None:
         found = _renamed(found, against)
+    for group in found:
+        seeds = [run.seed for run in group.runs]
+        if len(set(seeds)) < len(seeds) and not settings.by:
+            twice = ", ".join(run.name for run in group.runs if seeds.count(run.seed) > 1)
+            remarks.append(f"{group.label} on {group.task} has a seed more than once, each counts as a run: {twice}.")
     titles = list(dict.fromkeys(group.task for group in found))
     tasks = [_task(title, [g for g in found if g.task == title], settings, against, remarks) for title in titles]
     labels, scores, optimal = _scores(tasks, settings, remarks)

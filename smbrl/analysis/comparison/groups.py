@@ -79,8 +79,11 @@ def group(runs: Sequence[Run], by: Sequence[str] = ()) -> list[Group]:
         if name not in known and name not in (METHOD, RUN):
             raise SmbrlError(f"--by {name}: no run has that binding; {suggestion(name, {*known, METHOD, RUN})}")
     cells: dict[Cell, list[Run]] = {}
-    for run in runs:
-        cells.setdefault((run.task, _key(run, by)), []).append(run)
+    for place, run in enumerate(runs):
+        key = _key(run, by)
+        if RUN in by:
+            key = (*key, str(place))  # MLflow may know several runs by one name
+        cells.setdefault((run.task, key), []).append(run)
     labels = _labels(cells, by)
     return [Group(labels[cell], cell[0], tuple(members)) for cell, members in cells.items()]
 
@@ -101,7 +104,7 @@ def _labels(cells: Mapping[Cell, Sequence[Run]], by: Sequence[str]) -> dict[Cell
     for cell, members in cells.items():
         if by:
             values = [
-                value if name in (METHOD, RUN) else f"{name}={value}" for name, value in zip(by, cell[1], strict=True)
+                value if name in (METHOD, RUN) else f"{name}={value}" for name, value in zip(by, cell[1], strict=False)
             ]
             found[cell] = " ".join(values)
             continue
