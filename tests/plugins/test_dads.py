@@ -178,17 +178,21 @@ def test_skills_are_held_and_episodes_say_what_they_are_for(generator):
 
 
 def test_discovers_directions(generator):
+    """Skills come to tell themselves apart by more than one nat; corners of the action space allow 1.13."""
     torch.manual_seed(0)
-    agent = quick(explore_hold=10)
+    agent = quick(explore_hold=10, others=100)
     agent.start_online()
     rewards = []
-    for _ in range(130):
+    for _ in range(300):
         obs, decision = moves(agent, generator)
-        for _ in range(6):
+        for _ in range(12):
             pick = torch.randint(len(obs), (128,), generator=generator)
             rewards.append(agent.update(windows(obs[pick], decision[pick]), generator)["intrinsic_reward"])
-    assert float(torch.stack(rewards[:60]).mean()) < 0.1
-    assert float(torch.stack(rewards[-60:]).mean()) > 0.45
+        latest = float(torch.stack(rewards[-60:]).mean())
+        if latest > 1.0:
+            break
+    assert float(torch.stack(rewards[:60]).mean()) < 0.3
+    assert latest > 1.0
     # where eight skills lead, one in each direction of skill space
     angles = torch.arange(8) * math.pi / 4
     skill = torch.stack([angles.cos(), angles.sin()], 1)
