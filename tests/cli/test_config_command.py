@@ -112,7 +112,7 @@ def test_check_takes_overrides(run: Run) -> None:
 def test_list_shows_every_part_with_its_distribution(run: Run) -> None:
     for info in load_plugins().of_kind(None):
         _, out, _ = run("list", info.kind)
-        (line,) = [line for line in out.splitlines() if f" {info.name} " in line]
+        (line,) = [line for line in out.splitlines() if f" {info.name}  " in line]  # columns are two spaces apart
         assert f"smbrl {info.version}" in line
         assert info.summary[:20] in line
 
