@@ -19,6 +19,12 @@ class ResidualDynamics(Dynamics):
 
     Most skills move the agent a little compared with the size of its world, so that predicting the change
     leaves less to learn than predicting the next latent from nothing.
+
+    Args:
+        latent: size of the latent.
+        decision: size of a skill.
+        width, layers: of f's hidden layers, and how many there are.
+        scale: of the change.
     """
 
     def __init__(self, latent: int, decision: int, *, width: int = 128, layers: int = 4, scale: float = 0.1) -> None:

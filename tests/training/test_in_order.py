@@ -4,6 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from line_world import LineAgent
 from numpy.typing import NDArray
 from smbrl_plugins.tasks.in_order import InOrder, check_subtasks
 
@@ -11,7 +12,6 @@ from smbrl.errors import SmbrlError
 from smbrl.interfaces import Task, TaskSpec
 from smbrl.training.collect import Collector
 from smbrl.training.evaluate import evaluate
-from tests.training.line_world import LineAgent
 
 Floats = NDArray[np.float32]
 NAMES = ("one", "two", "three")
