@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -10,9 +11,9 @@ from smbrl.data.comparison import draw_comparison, lines, transitions
 from smbrl.data.files import Episode, write_episodes
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Task, TaskSpec
-from tests.training.line_world import SPACES
 
 NAMES = ("low", "middle", "high")
+SPACES = (gymnasium.spaces.Box(-9.0, 9.0, (2,), np.float32), gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32))
 
 
 class Marks(Task):
