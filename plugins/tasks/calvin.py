@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from math import pi
-from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -12,15 +10,11 @@ from smbrl_plugins.tasks.calvin_env import (
     ACTION,
     BOUND,
     ORDER,
-    STATE,
-    STATE_WITH_BLOCKS,
     CalvinEnv,
     check_calvin,
 )
-from smbrl_plugins.tasks.calvin_play import GENERATOR, Play, play_episodes
-
-from smbrl.data.files import write_episodes
-from smbrl.interfaces import DatasetRequest, Progress, Task, TaskSpec
+from smbrl_plugins.tasks.calvin_play import GENERATOR, Play, prepare
+from smbrl_plugins.tasks.subtask_task import Floats, SubtaskTask
 
 HOME = (-1.2, 1.0, 2.1, -2.3, -0.9, 1.6, 0.6)
 MIDDLE = (0.0, -0.2, 0.56, 0.0, 0.0, pi / 2, 0.04, *HOME, 0.0, 0.14, 0.11, 0.01, 0.044, 0.5, 0.5)
@@ -30,7 +24,7 @@ BLOCK_MIDDLE, BLOCK_HALF = (0.0, -0.07, 0.5, 0.0, 0.0, 0.0), (0.3, 0.2, 0.1, pi,
 BLOCKS = 3
 
 
-class Calvin(Task):
+class Calvin(SubtaskTask):
     """Open a drawer, switch a bulb on, slide a door to the left and press a button, with a Franka Panda.
 
     The SkiMo paper's section 4.1 on the official simulator, which must be installed by hand (it is not on PyPI); see
@@ -50,6 +44,13 @@ class Calvin(Task):
         pixels: height of pictures.
     """
 
+    environment = CalvinEnv
+    dataset_name = "smbrl/calvin-v1"
+    generator = GENERATOR
+    prepare = staticmethod(prepare)
+    chunk = 8
+    engine = "pybullet"
+
     def __init__(
         self,
         subtasks: tuple[str, ...] = ORDER,
@@ -62,70 +63,18 @@ class Calvin(Task):
         data: str | None = None,
         pixels: int = 360,
     ) -> None:
-        self._names = check_calvin(subtasks, scene, time_limit)
-        self._settings: dict[str, Any] = {
-            "subtasks": self._names,
+        settings = {
+            "subtasks": check_calvin(subtasks, scene, time_limit),
             "blocks": blocks,
             "scene": scene,
             "time_limit": time_limit,
             "pixels": pixels,
         }
-        self.play = Play(scene, blocks, trajectories, length, longest)
-        self._data = data
         middle = MIDDLE + (BLOCK_MIDDLE * BLOCKS if blocks else ())
         half = HALF + (BLOCK_HALF * BLOCKS if blocks else ())
-        self._spec = TaskSpec(
-            observation=STATE_WITH_BLOCKS if blocks else STATE,
-            action=ACTION,
-            shift=tuple(-m / h for m, h in zip(middle, half, strict=True)),
-            scale=tuple(1.0 / h for h in half),
-            time_limit=time_limit,
-        )
+        super().__init__(settings, ACTION, middle, half, Play(scene, blocks, trajectories, length, longest), data)
 
-    @property
-    def spec(self) -> TaskSpec:
-        """Shapes, and each element brought to about [-1, 1]."""
-        return self._spec
-
-    @property
-    def subtasks(self) -> tuple[str, ...]:
-        """In their order."""
-        return self._names
-
-    def make(self, render_mode: str | None = None) -> CalvinEnv:
-        """One environment.
-
-        Raises:
-            SmbrlError: the simulator is not installed.
-        """
-        return CalvinEnv(**self._settings, render_mode=render_mode)
-
-    def dataset(self) -> DatasetRequest:
-        """Play: depends neither on the sub-tasks nor on the time limit."""
-        play = self.play
-        return DatasetRequest(
-            name="smbrl/calvin-v1",
-            parameters={
-                "generator": GENERATOR,
-                "scene": play.scene,
-                "blocks": play.blocks,
-                "trajectories": play.trajectories,
-                "length": play.length,
-                "longest": play.longest,
-            },
-            stored=self._data,
-        )
-
-    def generate(self, path: Path, *, seed: int, workers: int, progress: Progress | None = None) -> None:
-        """Play (see `smbrl_plugins.tasks.calvin_play`); an interrupted generation goes on where it was.
-
-        Raises:
-            SmbrlError: the simulator is not installed.
-        """
-        parts = path.with_name("parts")
-        episodes = play_episodes(self.play, seed=seed, workers=workers, progress=progress, parts=parts)
-        spaces = [
-            gymnasium.spaces.Box(-bound, bound, (size,), np.float32)
-            for bound, size in ((BOUND, self.spec.observation), (1.0, ACTION))
-        ]
-        write_episodes(path, episodes, *spaces)
+    def spaces(self) -> tuple[gymnasium.Space[Floats], gymnasium.Space[Floats]]:
+        """Of observations and actions; a simulator would take seconds to start."""
+        observations = gymnasium.spaces.Box(-BOUND, BOUND, (self.spec.observation,), np.float32)
+        return observations, gymnasium.spaces.Box(-1.0, 1.0, (ACTION,), np.float32)

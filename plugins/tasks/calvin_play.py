@@ -16,16 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from smbrl_plugins.tasks.calvin_env import CONDITIONS, DRAWER, LED, SLIDER, CalvinEnv, holds
 
 from smbrl.data.files import Episode
-from smbrl.data.generating import Maker, generate
+from smbrl.data.generating import Maker
 from smbrl.errors import SmbrlError
-from smbrl.interfaces import Progress
 
 GENERATOR = 1
 """Counts changes of the generator that change its data."""
@@ -259,8 +257,8 @@ def desk(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.array([slider, drawer * 0.85, 0.0, 0.086 * switch, switch, led])
 
 
-def _maker(play: Play) -> Maker:
-    """Once in each process: the simulator takes seconds to start."""
+def prepare(play: Play) -> Maker:
+    """For `smbrl.data.generating.generate`; once in each process: the simulator takes seconds to start."""
     env = CalvinEnv(blocks=play.blocks, scene=play.scene, time_limit=play.longest + 1)
 
     def make(seed: int, index: int) -> Episode:
@@ -292,11 +290,3 @@ def chosen(player: Player, rng: np.random.Generator, length: int) -> Iterator[st
     for _ in range(length):
         useful = [name for name in CONDITIONS if not holds(player.seen, name)]
         yield str(rng.choice([*useful, "wander"]))
-
-
-def play_episodes(
-    play: Play, *, seed: int, workers: int, progress: Progress | None = None, parts: Path | None = None
-) -> Iterator[Episode]:
-    """The play data, in order; see `smbrl.data.generating.generate`."""
-    prepare = partial(_maker, play)
-    return generate(prepare, play.trajectories, seed=seed, workers=workers, progress=progress, parts=parts)

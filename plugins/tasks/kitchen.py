@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
-from smbrl_plugins.tasks.kitchen_data import GENERATOR, Demonstrations, maker
+from smbrl_plugins.tasks.kitchen_data import GENERATOR, Demonstrations, prepare
 from smbrl_plugins.tasks.kitchen_env import KITCHEN, MISALIGNED, KitchenEnv, check_kitchen
-from smbrl_plugins.tasks.kitchen_physics import GOALS, JOINTS, SIZE, THRESHOLD
+from smbrl_plugins.tasks.kitchen_physics import GOALS, JOINTS, THRESHOLD
+from smbrl_plugins.tasks.subtask_task import SubtaskTask
 
-from smbrl.data.files import write_episodes
-from smbrl.data.generating import generate
 from smbrl.errors import SmbrlError
-from smbrl.interfaces import DatasetRequest, Progress, Task, TaskSpec
+from smbrl.interfaces import Progress
 
 MIDDLE = (
     *(-0.9, -1.5, 1.5, -2.2, 0.0, 1.2, 1.3, 0.03, 0.03),  # arm, fingers
@@ -30,7 +27,7 @@ HALF = (
 """Middle and half-width of each element of the observation: the networks see ``(obs - middle) / half``."""
 
 
-class Kitchen(Task):
+class Kitchen(SubtaskTask):
     """A Franka arm does sub-tasks in a kitchen, in order (the paper's section 4.1); see `KitchenEnv`.
 
     Observation: 30 positions (60 with the goal), action: 9 joint velocities. The defaults are the paper's task: open
@@ -52,6 +49,11 @@ class Kitchen(Task):
         pixels: height of pictures.
     """
 
+    environment = KitchenEnv
+    dataset_name = "smbrl/kitchen-v1"
+    generator = GENERATOR
+    prepare = staticmethod(prepare)
+
     def __init__(
         self,
         subtasks: tuple[str, ...] = KITCHEN,
@@ -64,34 +66,17 @@ class Kitchen(Task):
         data: str | None = None,
         pixels: int = 320,
     ) -> None:
-        self._names = check_kitchen(subtasks, noise, time_limit)
-        self._settings: dict[str, Any] = {
-            "subtasks": self._names,
+        self.goal = goal
+        settings = {
+            "subtasks": check_kitchen(subtasks, noise, time_limit),
             "goal": goal,
             "noise": noise,
             "time_limit": time_limit,
             "pixels": pixels,
         }
-        self.demonstrations = Demonstrations(trajectories, chain, noise, longest)
-        self._data = data
         times = 2 if goal else 1
-        self._spec = TaskSpec(
-            observation=times * SIZE,
-            action=JOINTS,
-            shift=tuple(-m / h for m, h in zip(MIDDLE, HALF, strict=True)) * times,
-            scale=tuple(1.0 / h for h in HALF) * times,
-            time_limit=time_limit,
-        )
-
-    @property
-    def spec(self) -> TaskSpec:
-        """Shapes, and each element brought to about [-1, 1]."""
-        return self._spec
-
-    @property
-    def subtasks(self) -> tuple[str, ...]:
-        """In their order."""
-        return self._names
+        content = Demonstrations(trajectories, chain, noise, longest)
+        super().__init__(settings, JOINTS, MIDDLE * times, HALF * times, content, data)
 
     def completions(self, observations: NDArray[np.float32]) -> list[tuple[str, int]]:
         """Of all seven."""
@@ -102,43 +87,14 @@ class Kitchen(Task):
                 found.append((name, int(done.argmax())))
         return sorted(found, key=lambda event: event[1])
 
-    def make(self, render_mode: str | None = None) -> KitchenEnv:
-        """One environment."""
-        return KitchenEnv(**self._settings, render_mode=render_mode)
-
-    def dataset(self) -> DatasetRequest:
-        """Chains of sub-tasks: depends neither on this task's sub-tasks nor on its time limit."""
-        what = self.demonstrations
-        return DatasetRequest(
-            name="smbrl/kitchen-v1",
-            parameters={
-                "generator": GENERATOR,
-                "trajectories": what.trajectories,
-                "chain": what.chain,
-                "noise": what.noise,
-                "longest": what.longest,
-                "speed": list(what.speed),
-                "tremor": what.tremor,
-                "sway": what.sway,
-            },
-            stored=self._data,
-        )
-
     def generate(self, path: Path, *, seed: int, workers: int, progress: Progress | None = None) -> None:
         """Drive chains of sub-tasks (see `kitchen_data`); an interrupted generation goes on where it was."""
-        if self._settings["goal"]:
+        if self.goal:
             raise SmbrlError(
                 "Kitchen.goal = True needs data with goals, which are not generated: import some (D4RL's have 60 "
                 "elements) and name them by Kitchen.data"
             )
-        what = self.demonstrations
-        # what another MuJoCo made is not mixed with what this one makes
-        parts = path.with_name("parts") / f"mujoco-{mujoco.__version__}"
-        episodes = generate(
-            maker(what), what.trajectories, seed=seed, workers=workers, progress=progress, parts=parts, chunk=4
-        )
-        env = self.make()
-        write_episodes(path, episodes, env.observation_space, env.action_space)
+        super().generate(path, seed=seed, workers=workers, progress=progress)
 
 
 class KitchenMisaligned(Kitchen):

@@ -11,7 +11,6 @@ Trajectory i depends on (seed, i) alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from smbrl_plugins.tasks.in_order import InOrder
@@ -178,8 +177,3 @@ def _forbidden(episode: Episode) -> bool:
 def prepare(what: Demonstrations) -> Maker:
     """For `smbrl.data.generating.generate`."""
     return Driver(what).trajectory
-
-
-def maker(what: Demonstrations) -> partial[Maker]:
-    """Picklable."""
-    return partial(prepare, what)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from math import pi
-from pathlib import Path
-from typing import Any
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 from smbrl_plugins.tasks.in_order import check_subtasks
-from smbrl_plugins.tasks.tabletop_data import GENERATOR, Play, generate_episodes
+from smbrl_plugins.tasks.subtask_task import SubtaskTask
+from smbrl_plugins.tasks.tabletop_data import GENERATOR, Play, prepare
 from smbrl_plugins.tasks.tabletop_env import (
     CONDITIONS,
     OPENED,
@@ -18,12 +16,8 @@ from smbrl_plugins.tasks.tabletop_env import (
     SLID,
     TabletopEnv,
     check_outcome,
-    observation_size,
 )
 from smbrl_plugins.tasks.tabletop_scene import BLOCKS, HOME, MOVABLES, RANGES
-
-from smbrl.data.files import write_episodes
-from smbrl.interfaces import DatasetRequest, Progress, Task, TaskSpec
 
 MIDDLE = (0.0, -0.2, 0.56, pi, 0.0, pi / 2, 0.04, *HOME, 0.0, *(RANGES[name] / 2 for name in MOVABLES), 0.5, 0.5)
 HALF = (0.35, 0.3, 0.24, 0.5, 0.5, 1.2, 0.04, *(1.0,) * 7, 1.0, *(RANGES[name] / 2 for name in MOVABLES), 0.5, 0.5)
@@ -31,7 +25,7 @@ HALF = (0.35, 0.3, 0.24, 0.5, 0.5, 1.2, 0.04, *(1.0,) * 7, 1.0, *(RANGES[name] /
 BLOCK_MIDDLE, BLOCK_HALF = (0.0, -0.07, 0.5, 0.0, 0.0, 0.0), (0.3, 0.2, 0.1, pi, pi / 2, pi)
 
 
-class Tabletop(Task):
+class Tabletop(SubtaskTask):
     """Open a drawer, switch a lamp on, slide a door to the left and press a button, with a Franka Panda.
 
     Our own scene in place of CALVIN's (the paper's section 4.1): its observation layout, actions, sub-tasks, thresholds
@@ -50,6 +44,11 @@ class Tabletop(Task):
         pixels: height of pictures.
     """
 
+    environment = TabletopEnv
+    dataset_name = "smbrl/tabletop-v1"
+    generator = GENERATOR
+    prepare = staticmethod(prepare)
+
     def __init__(
         self,
         subtasks: tuple[str, ...] = ORDER,
@@ -62,36 +61,17 @@ class Tabletop(Task):
         data: str | None = None,
         pixels: int = 480,
     ) -> None:
-        self._names = check_subtasks("Tabletop", subtasks, CONDITIONS)
         check_outcome(time_limit, noise)
-        self._settings: dict[str, Any] = {
-            "subtasks": self._names,
+        settings = {
+            "subtasks": check_subtasks("Tabletop", subtasks, CONDITIONS),
             "blocks": blocks,
             "time_limit": time_limit,
             "noise": noise,
             "pixels": pixels,
         }
-        self.play = Play(trajectories, shortest, longest, blocks)
-        self._data = data
         middle = MIDDLE + (BLOCK_MIDDLE * len(BLOCKS) if blocks else ())
         half = HALF + (BLOCK_HALF * len(BLOCKS) if blocks else ())
-        self._spec = TaskSpec(
-            observation=observation_size(blocks),
-            action=7,
-            shift=tuple(-m / h for m, h in zip(middle, half, strict=True)),
-            scale=tuple(1.0 / h for h in half),
-            time_limit=time_limit,
-        )
-
-    @property
-    def spec(self) -> TaskSpec:
-        """Shapes, and each element brought to about [-1, 1]."""
-        return self._spec
-
-    @property
-    def subtasks(self) -> tuple[str, ...]:
-        """In their order."""
-        return self._names
+        super().__init__(settings, 7, middle, half, Play(trajectories, shortest, longest, blocks), data)
 
     def completions(self, observations: NDArray[np.float32]) -> list[tuple[str, int]]:
         """Of all eight, each time that one comes about: in play the same thing is done and undone."""
@@ -112,30 +92,3 @@ class Tabletop(Task):
             for step in np.flatnonzero(holds[1:] & ~holds[:-1])
         ]
         return sorted(found, key=lambda event: event[1])
-
-    def make(self, render_mode: str | None = None) -> TabletopEnv:
-        """One environment."""
-        return TabletopEnv(**self._settings, render_mode=render_mode)
-
-    def dataset(self) -> DatasetRequest:
-        """Play: depends neither on the sub-tasks nor on the time limit."""
-        play = self.play
-        return DatasetRequest(
-            name="smbrl/tabletop-v1",
-            parameters={
-                "generator": GENERATOR,
-                "trajectories": play.trajectories,
-                "shortest": play.shortest,
-                "longest": play.longest,
-                "blocks": play.blocks,
-            },
-            stored=self._data,
-        )
-
-    def generate(self, path: Path, *, seed: int, workers: int, progress: Progress | None = None) -> None:
-        """Play (see `smbrl_plugins.tasks.tabletop_data`); an interrupted generation goes on where it was."""
-        # what another MuJoCo made is not mixed with what this one makes
-        parts = path.with_name("parts") / f"mujoco-{mujoco.__version__}"
-        episodes = generate_episodes(self.play, seed=seed, workers=workers, progress=progress, parts=parts)
-        env = self.make()
-        write_episodes(path, episodes, env.observation_space, env.action_space)

@@ -10,10 +10,7 @@ Trajectory i depends on (seed, i) alone, so the data do not depend on the number
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 from smbrl_plugins.tasks.tabletop_env import ORDER, TabletopEnv
@@ -21,9 +18,8 @@ from smbrl_plugins.tasks.tabletop_moves import Over
 from smbrl_plugins.tasks.tabletop_play import Player, start
 
 from smbrl.data.files import Episode
-from smbrl.data.generating import Maker, generate
+from smbrl.data.generating import Maker
 from smbrl.errors import SmbrlError
-from smbrl.interfaces import Progress
 
 GENERATOR = 1
 """Version of this file's output; raise it when the bytes change."""
@@ -31,8 +27,6 @@ WEIGHTS = {"press button": 1.0, "wander": 0.6, "push block": 0.6, "lift block": 
 """How much likelier than 1 something is begun."""
 SENSIBLE = 0.9
 """Share of the time that something is begun which would change something; else anything."""
-CHUNK = 4
-"""Trajectories a process makes at a time."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +86,6 @@ class Hand:
                 return
 
 
-def _prepare(what: Play) -> Maker:
+def prepare(what: Play) -> Maker:
+    """For `smbrl.data.generating.generate`."""
     return Hand(what).trajectory
-
-
-def generate_episodes(
-    what: Play, *, seed: int, workers: int = 1, progress: Progress | None = None, parts: Path | None = None
-) -> Iterator[Episode]:
-    """The trajectories in order (see `smbrl.data.generating.generate`).
-
-    Raises:
-        SmbrlError: a worker died, or the seed or number of workers makes no sense.
-    """
-    prepare = partial(_prepare, what)
-    return generate(prepare, what.trajectories, seed=seed, workers=workers, progress=progress, parts=parts, chunk=CHUNK)

@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from smbrl_cli import main
 from smbrl_plugins.tasks.calvin import Calvin
 from smbrl_plugins.tasks.calvin_env import CONDITIONS, ORDER, CalvinEnv, holds
-from smbrl_plugins.tasks.calvin_play import SKILLS, Play, Player, begin, chosen, play_episodes
+from smbrl_plugins.tasks.calvin_play import SKILLS, Player, begin, chosen
 
 from smbrl.data import store
 from smbrl.errors import SmbrlError
@@ -208,13 +208,13 @@ def test_play_has_something_to_do_and_shows_no_task() -> None:
 
 @pytest.mark.usefixtures("composed")
 def test_data_depend_on_the_seed_alone_and_are_stored() -> None:
-    play = Play("calvin_scene_D", False, 3, 2, 120)
-    first, again = (list(play_episodes(play, seed=1, workers=1)) for _ in range(2))
+    task = Calvin(trajectories=3, length=2, longest=120)
+    first, again = (list(task.episodes(seed=1)) for _ in range(2))
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a.obs, b.obs)
         np.testing.assert_array_equal(a.actions, b.actions)
         assert len(a.actions) <= 120
-    dataset = store.ensure(Calvin(trajectories=3, length=2, longest=120), seed=1)
+    dataset = store.ensure(task, seed=1)
     assert dataset.id.startswith("smbrl/calvin-")
     np.testing.assert_array_equal(dataset.arrays.obs, np.concatenate([episode.obs for episode in first]))
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from smbrl_plugins.tasks.kitchen import Kitchen
 from smbrl_plugins.tasks.kitchen_arm import Style, facing
-from smbrl_plugins.tasks.kitchen_data import Demonstrations, Driver, draw_chain, maker
+from smbrl_plugins.tasks.kitchen_data import Demonstrations, Driver, draw_chain
 from smbrl_plugins.tasks.kitchen_env import KITCHEN, MISALIGNED, KitchenEnv
 from smbrl_plugins.tasks.kitchen_physics import START
 
 from smbrl.data.files import read_arrays
-from smbrl.data.generating import generate
 from smbrl.errors import SmbrlError
 
 
@@ -34,7 +33,7 @@ def test_the_papers_transitions_are_common_or_rare_and_no_chain_has_a_whole_task
 
 def test_a_trajectory_depends_on_seed_and_number_alone():
     what = Demonstrations(trajectories=2, chain=1, longest=150)
-    in_order = list(generate(maker(what), 2, seed=4))
+    in_order = list(Kitchen(trajectories=2, chain=1, longest=150).episodes(seed=4))
     again = Driver(what).trajectory(4, 1)
     assert np.array_equal(in_order[1].obs, again.obs)
     assert np.array_equal(in_order[1].actions, again.actions)

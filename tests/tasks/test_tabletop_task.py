@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from smbrl_plugins.tasks.tabletop import Tabletop
-from smbrl_plugins.tasks.tabletop_data import Hand, Play, generate_episodes
+from smbrl_plugins.tasks.tabletop_data import Hand, Play
 from smbrl_plugins.tasks.tabletop_env import ORDER, TabletopEnv
 from smbrl_plugins.tasks.tabletop_moves import Over
 from smbrl_plugins.tasks.tabletop_play import SKILLS, Player, start
@@ -12,12 +12,13 @@ from smbrl.data.files import Arrays, Episode, read_arrays
 from smbrl.errors import SmbrlError
 from smbrl.testing import assert_conforms
 
+SHORT_TASK = Tabletop(trajectories=6, shortest=40, longest=90)
 SHORT = Play(trajectories=6, shortest=40, longest=90)
 
 
 @pytest.fixture(scope="module")
 def episodes() -> list[Episode]:
-    return list(generate_episodes(SHORT, seed=0))
+    return list(SHORT_TASK.episodes(seed=0))
 
 
 def test_the_conformance_kit_finds_nothing() -> None:
@@ -63,7 +64,7 @@ def test_what_pays_does_not_change_the_data_wanted() -> None:
 
 def test_data_depend_on_the_seed_and_not_on_the_processes(episodes: list[Episode]) -> None:
     seen: list[tuple[int, int]] = []
-    by_two = list(generate_episodes(SHORT, seed=0, workers=2, progress=lambda *at: seen.append(at)))
+    by_two = list(SHORT_TASK.episodes(seed=0, workers=2, progress=lambda *at: seen.append(at)))
     assert Arrays.of(by_two).content_hash() == Arrays.of(episodes).content_hash()
     assert seen[-1] == (6, 6)
     other = Hand(SHORT).trajectory(1, 0)
