@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -49,7 +49,7 @@ class SubtaskTask(Task):
         engine: the package whose version the trajectories depend on.
     """
 
-    environment: ClassVar[type[gymnasium.Env[Floats, Floats]]]
+    environment: ClassVar[Callable[..., gymnasium.Env[Floats, Floats]]]
     dataset_name: ClassVar[str]
     generator: ClassVar[int]
     chunk: ClassVar[int] = 4
@@ -87,7 +87,7 @@ class SubtaskTask(Task):
 
     @staticmethod
     @abstractmethod
-    def prepare(content: Any) -> Maker:
+    def prepare(content: Any, /) -> Maker:
         """What makes the offline data; a function of a module (see `smbrl.data.generating.generate`)."""
 
     def make(self, render_mode: str | None = None) -> gymnasium.Env[Floats, Floats]:
