@@ -111,10 +111,14 @@ def inspect(
         typer.Option("--with", metavar="ID", help="A second data set to put beside it (tasks of sub-tasks)."),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option("--picture", "-p", help="Where to draw coverage; default: NAME.png in this folder.")
+        Path | None,
+        typer.Option("--picture", "-p", metavar="PATH", help="Where to draw; default: beside the data, in the store."),
     ] = None,
 ) -> None:
-    """Print a data set's statistics and provenance and draw what it covers. Checks the data against their hash."""
+    """Print a data set's statistics and provenance and draw what it holds (the last line says where).
+
+    Checks the data against their hash.
+    """
     from smbrl.data import inspection, store
 
     chosen: Task | None = None
@@ -141,9 +145,9 @@ def inspect(
         for index, row in enumerate(rows):
             typer.echo(f"  {f'{name} {index}':<16}" + "".join(f"{value:10.3f}" for value in row))
     typer.echo(f"  {100 * numbers.saturated:.1f} % of action elements at their limit")
-    path = picture or Path(f"{found.id.replace('/', '-')}.png")
     known = chosen or _recorded_task(found)
     other = store.load(beside) if beside is not None else None
+    path = picture or found.path / _picture(other)
     try:
         if known is not None and known.subtasks:
             _compare([found] if other is None else [found, other], known, path)
@@ -155,7 +159,12 @@ def inspect(
             inspection.draw_coverage(found, path, known)
     except (OSError, ValueError) as error:
         raise SmbrlError(f"cannot draw to {path} ({error}): give another file with --picture") from error
-    typer.echo(f"  coverage   {path}")
+    typer.echo(f"  picture    {path}")
+
+
+def _picture(other: Dataset | None) -> str:
+    """File name of the picture of a data set, alone or beside another."""
+    return "inspection.png" if other is None else f"inspection-with-{other.id.replace('/', '-')}.png"
 
 
 def _compare(datasets: list[Dataset], task: Task, path: Path) -> None:

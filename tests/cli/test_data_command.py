@@ -42,9 +42,24 @@ def test_generate_list_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert "observation 3" in out
     assert Path("seen.png").stat().st_size > 10_000
 
+    before = sorted(Path().iterdir())
     code, out, _ = smbrl(capsys, "inspect", "--task", "Maze", *SMALL[:4])
     assert code == 0
-    assert Path(f"{name.replace('/', '-')}.png").exists()
+    drawn = store.load(name).path / "inspection.png"
+    assert out.splitlines()[-1] == f"  picture    {drawn}"
+    assert drawn.stat().st_size > 10_000
+    assert sorted(Path().iterdir()) == before  # nothing is left in the current folder
+    assert store.names() == [name]
+
+
+def test_a_picture_that_cannot_be_drawn_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    smbrl(capsys, "generate", "--task", "Maze", *SMALL)
+    Path("file").write_text("not a folder")
+    code, _, err = smbrl(capsys, "inspect", "--task", "Maze", *SMALL[:4], "--picture", "file/seen.png")
+    assert code == 2
+    assert "cannot draw to file/seen.png" in err
+    assert "--picture" in err
+    assert len(err.strip().splitlines()) == 1
 
 
 def test_import_then_pretrain_on_it(capsys: pytest.CaptureFixture[str]) -> None:
