@@ -61,7 +61,7 @@ class ActorLoss:
     Attributes:
         reinforce: share of the gradient that comes from the log probability of what was decided (DreamerV3: 1), not
             through the dynamics (Dreamer: 0).
-        entropy: weight of the policy's entropy.
+        entropy: weight of the policy's entropy, that after tanh.
     """
 
     reinforce: float = 0.0
@@ -69,7 +69,7 @@ class ActorLoss:
 
     def __call__(self, dream: Dream, returns: Tensor, value: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
         """Returns, values and weights ``(H, ...)``, S a scalar -> scalar to minimise."""
-        gain = self.entropy * dream.policy.entropy()
+        gain = self.entropy * dream.policy.squashed_entropy()
         if self.reinforce < 1.0:
             gain = gain + (1.0 - self.reinforce) * returns / scale
         if self.reinforce > 0.0:
@@ -90,6 +90,6 @@ def summary(returns: Tensor, value: Tensor, dream: Dream, alive: Tensor) -> Metr
     means = {
         "imagined_return": (returns[0] * share).sum(),
         "imagined_value": (value[0] * share).sum(),
-        "entropy": (dream.policy.entropy().mean(0) * share).sum(),
+        "entropy": (dream.policy.squashed_entropy().mean(0) * share).sum(),
     }
     return {name: mean.detach() for name, mean in means.items()}

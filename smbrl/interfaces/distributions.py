@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(12)
+_QUADRATURE = torch.from_numpy(_NODES), torch.from_numpy(_WEIGHTS / _WEIGHTS.sum())
+"""Where a standard normal is looked at for an expectation, and the weights there."""
 
 
 class TanhNormal:
@@ -62,6 +67,17 @@ class TanhNormal:
     def entropy(self) -> Tensor:
         """Entropy of the normal before tanh, nats, ``(...)``."""
         return (self.std.log() + 1.4189385332046727).sum(-1)
+
+    def squashed_entropy(self) -> Tensor:
+        """Entropy after tanh, nats, ``(...)``; at most log 2 per dim. What to reward so that a policy stays undecided:
+        the entropy before tanh grows without bound at both ends of the box.
+
+        H = H(normal) + E[log(1 - tanh(x)^2)], the expectation by Gauss-Hermite quadrature.
+        """
+        nodes, weights = (part.to(self.mean) for part in _QUADRATURE)
+        raw = self.mean.unsqueeze(-1) + self.std.unsqueeze(-1) * nodes
+        squash = (2.0 * (0.6931471805599453 - raw - F.softplus(-2.0 * raw)) * weights).sum(-1)
+        return self.entropy() + squash.sum(-1)
 
     def detach(self) -> TanhNormal:
         """The same without gradient."""

@@ -95,6 +95,23 @@ def test_kl_of_a_saturated_posterior_is_exact():
     assert float(wide.kl_unit()) == pytest.approx(248.8, abs=0.1)
 
 
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.7, 0.3), (-1.5, 0.1), (0.0, 2.0)])
+def test_entropy_after_tanh_is_that_of_the_density_in_the_box(mean, std):
+    policy = TanhNormal(torch.tensor([mean], dtype=torch.float64), torch.tensor([std], dtype=torch.float64))
+    x = torch.linspace(-12.0, 12.0, 200_001, dtype=torch.float64)  # before tanh, where the density is smooth
+    density = Normal(mean, std).log_prob(x)
+    slope = math.log(2.0) * 2 - 2 * x - 2 * F.softplus(-2 * x)  # ln(1 - tanh(x)^2)
+    entropy = -torch.trapezoid(density.exp() * (density - slope), x)
+    assert float(policy.squashed_entropy()) == pytest.approx(float(entropy), abs=0.03)
+
+
+def test_entropy_after_tanh_is_largest_for_a_policy_that_is_undecided():
+    mean, std = torch.tensor([0.0, 0.0, 0.0, 3.0]).unsqueeze(-1), torch.tensor([0.1, 1.0, 5.0, 1.0]).unsqueeze(-1)
+    entropy = TanhNormal(mean, std).squashed_entropy()
+    assert int(entropy.argmax()) == 1
+    assert float(entropy.max()) < math.log(2.0)
+
+
 def test_decoder_nll_equals_torch():
     decoder = GaussianDecoder(8, [16, 16], 4)
     latent, target = torch.randn(5, 8), torch.randn(5, 4)
