@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from smbrl_cli.calling import CALL
 
 from smbrl.errors import SmbrlError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from smbrl.training.study import Job, Method, Study
+    from smbrl.training.study import Method, Study, StudyRun
 
 
 def command(
@@ -36,8 +37,13 @@ def command(
     Can be stopped at any time: the same command goes on where it was. What is finished is not run again.
     """
     from smbrl import registry
+    from smbrl.sweeps.board import Board
+    from smbrl.training import jobs as work
     from smbrl.training import study as studies
+    from smbrl.training.device import usable_cores
     from smbrl.training.folder import runs_root
+    from smbrl.training.work import Processes, cuda_devices
+    from smbrl.training.work import work as bring
 
     if jobs < 1:
         raise SmbrlError(f"--jobs is {jobs}; expected at least 1")
@@ -50,14 +56,15 @@ def command(
         job.check()
     if dry_run:
         for job in planned:
-            typer.echo(f"{job.path.name}: {job.state()}: smbrl {' '.join(job.arguments())}")
+            typer.echo(f"{job.path.name}: {job.state()}: smbrl {' '.join(job.arguments(look=True))}")
         return
     interrupted = False
     if not report:
-        _check(planned)
-        call = [sys.executable, "-c", "from smbrl_cli import main; main()"]
+        work.check(planned)
         try:
-            studies.work(planned, call, jobs, lambda job, what: typer.echo(f"{job.path.name}: {what}", err=True))
+            cores = max(1, usable_cores() // jobs)
+            with Board(planned, ["method"], lambda job: [job.method.name], loaded.metric, lambda: jobs) as board:
+                bring(planned, Processes(CALL, jobs, cores, cuda_devices(jobs)), board)
         except KeyboardInterrupt:
             interrupted = True
     _print(loaded, methods, planned, root)
@@ -66,19 +73,7 @@ def command(
         raise typer.Exit(130 if interrupted else 1)
 
 
-def _check(jobs: Sequence[Job]) -> None:
-    """Every configuration, before the first hour is spent."""
-    from smbrl import config
-
-    seen = set()
-    for job in jobs:
-        key = (job.method.gin, job.method.overrides, job.overrides)
-        if key not in seen and job.state() == "waiting":
-            config.load(job.method.gin, [*job.method.overrides, *job.overrides])
-        seen.add(key)
-
-
-def _print(study: Study, methods: Sequence[Method], jobs: Sequence[Job], root: Path) -> None:
+def _print(study: Study, methods: Sequence[Method], jobs: Sequence[StudyRun], root: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from smbrl.analysis.curves import compare, ema
 from smbrl.tracking.record import Columns, read
 from smbrl.training.folder import RunFolder
-from smbrl.training.study import Job, Method, Study
+from smbrl.training.study import Method, Study, StudyRun
 
 WEIGHT = 0.9
 """Of the moving average of a run's curve."""
@@ -51,13 +51,13 @@ class Row:
     hours: float
 
 
-def rows(study: Study, methods: Sequence[Method], jobs: Sequence[Job]) -> list[Row]:
+def rows(study: Study, methods: Sequence[Method], jobs: Sequence[StudyRun]) -> list[Row]:
     """One for each method that has a run."""
     begun = _begun(jobs)
     return [_row(study.metric, method, runs) for method in methods if (runs := begun.get(method))]
 
 
-def _begun(jobs: Sequence[Job]) -> dict[Method, list[RunFolder]]:
+def _begun(jobs: Sequence[StudyRun]) -> dict[Method, list[RunFolder]]:
     """The runs there are of each method."""
     found: dict[Method, list[RunFolder]] = {}
     for job in jobs:
@@ -128,7 +128,7 @@ def _shown(value: float) -> str:
     return "" if np.isnan(value) else f"{value:.2f}"
 
 
-def write(study: Study, methods: Sequence[Method], jobs: Sequence[Job], folder: Path) -> list[Path]:
+def write(study: Study, methods: Sequence[Method], jobs: Sequence[StudyRun], folder: Path) -> list[Path]:
     """``report.md``, ``report.csv`` and ``curves.png``; returns what was written."""
     folder.mkdir(parents=True, exist_ok=True)
     titles, lines = table(rows(study, methods, jobs), study.metric)

@@ -39,14 +39,14 @@ class Machine:
 
         Args:
             device, precision, compile: see ``smbrl.nn.precision.resolve``.
-            threads: 0 takes every core that this process may use.
+            threads: 0 takes every core that this process may use, or as many as ``OMP_NUM_THREADS`` says.
 
         Raises:
             SmbrlError: this machine lacks what is asked for.
         """
         if threads < 0:
             raise SmbrlError(f"Experiment.threads is {threads}; it is a number of threads, or 0 for one per core")
-        return cls(resolve(device, precision, compile), threads or usable_cores())
+        return cls(resolve(device, precision, compile), threads or _all_threads())
 
     def apply(self) -> None:
         """Tell torch. Numbers are the same from run to run: no auto-tuning, deterministic convolutions."""
@@ -78,6 +78,11 @@ def keep_memory() -> None:
         settings(M_MMAP_MAX, 0)
         settings(M_TRIM_THRESHOLD, 2**30)
         settings(M_TOP_PAD, 2**26)
+
+
+def _all_threads() -> int:
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdigit() and int(said) else usable_cores()
 
 
 def usable_cores() -> int:

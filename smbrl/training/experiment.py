@@ -25,8 +25,8 @@ class Experiment:
         precision: of matrix products in networks: auto (bfloat16 where the device multiplies it natively),
             float32 or bfloat16.
         compile: whether networks are compiled: on or off; auto is off.
-        threads: of torch on the CPU; 0 takes every core. One is the default because the small networks of these
-            methods gain nothing from more, and runs side by side gain everything.
+        threads: of torch on the CPU; 0 takes every core (or OMP_NUM_THREADS). One is the default because the small
+            networks of these methods gain nothing from more, and runs side by side gain everything.
 
     Attributes:
         task: the task.

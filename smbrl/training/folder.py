@@ -187,15 +187,18 @@ class RunFolder:
         os.replace(scratch, self.path / name)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: float = 1.0) -> Iterator[None]:
         """Hold the run for this process; a killed process lets go of it.
+
+        Args:
+            patience: seconds; somebody who only looks whether it is busy holds it for an instant.
 
         Raises:
             SmbrlError: another process has it.
         """
         lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=patience)
         except Timeout as error:
             raise SmbrlError(
                 f"run {self.name} is being worked on by another process: wait for it, or stop it first"
@@ -209,7 +212,7 @@ class RunFolder:
     def busy(self) -> bool:
         """Whether a process holds the run now."""
         try:
-            with self.locked():
+            with self.locked(patience=0.0):
                 return False
         except SmbrlError:
             return True

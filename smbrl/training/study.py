@@ -19,27 +19,18 @@ A study is a small TOML file, packaged like a gin file (``gin/studies/maze.toml`
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
-import threading
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
 from smbrl.errors import SmbrlError, suggestion
 from smbrl.registry import Registry
 from smbrl.training import published
-from smbrl.training.folder import INFO, RunFolder
+from smbrl.training.jobs import Job
 
-State = Literal["waiting", "unfinished", "running", "failed", "finished"]
 FOLDER, SUFFIX = "studies", ".toml"
-INTERRUPTED = 130
-"""Exit code of a run that was told to stop, and is saved."""
 
 
 @dataclass(frozen=True)
@@ -94,51 +85,14 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One run of a study."""
+class StudyRun(Job):
+    """One run of a study.
+
+    Attributes:
+        method: that it is a seed of.
+    """
 
     method: Method
-    seed: int
-    path: Path
-    overrides: tuple[str, ...]
-
-    def state(self) -> State:
-        """How far it is."""
-        if not (self.path / INFO).exists():
-            return "waiting"
-        folder = RunFolder.open(self.path)
-        if folder.busy:
-            return "running"
-        state = folder.info().get("state")
-        return "finished" if state == "finished" else "failed" if state == "failed" else "unfinished"
-
-    def arguments(self) -> list[str]:
-        """Of the command that brings it to its end."""
-        if self.state() != "waiting":
-            return ["resume", str(self.path)]
-        words = ["train", "--seed", str(self.seed), "--run-dir", str(self.path)]
-        for file in self.method.gin:
-            words += ["--gin", file]
-        for override in (*self.method.overrides, *self.overrides):
-            words += ["--set", override]
-        return words
-
-    def check(self) -> None:
-        """Raise where what lies in its folder was made by another study or budget.
-
-        Raises:
-            SmbrlError: it was.
-        """
-        if self.state() == "waiting":
-            return
-        info = RunFolder.open(self.path).info()
-        found = (info.get("gin"), info.get("overrides"), info.get("seed"))
-        expected = ([*self.method.gin], [*self.method.overrides, *self.overrides], self.seed)
-        if found != expected:
-            raise SmbrlError(
-                f"{self.path} was made from gin {found[0]}, overrides {found[1]}, seed {found[2]}, but the study says "
-                f"{expected[0]}, {expected[1]}, {expected[2]}: choose another folder with --runs"
-            )
 
 
 def load(name: str, registry: Registry) -> Study:
@@ -187,18 +141,18 @@ def parse(name: str, text: str, label: str, registry: Registry | None = None) ->
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SmbrlError(f"{label}: no TOML: {error}") from error
-    _known(raw, ("about", "metric", "published", "budgets", "methods"), label)
+    known(raw, ("about", "metric", "published", "budgets", "methods"), label)
     budgets = raw.get("budgets") or {"default": []}
     methods = raw.get("methods") or {}
     if not methods:
         raise SmbrlError(f"{label}: a study has at least one [methods.NAME] with gin = [...]")
-    curves = _published(_text(raw, "published", label, ""), label, registry)
+    curves = _published(text_of(raw, "published", label, ""), label, registry)
     return Study(
         name,
-        _text(raw, "about", label, ""),
-        _text(raw, "metric", label, "train/return"),
+        text_of(raw, "about", label, ""),
+        text_of(raw, "metric", label, "train/return"),
         {budget: published.texts(budgets, budget, f"{label}: [budgets]") for budget in budgets},
-        tuple(_method(name, methods[name], f"{label}: [methods.{name}]", curves.get(name, ())) for name in methods),
+        tuple(method(name, methods[name], f"{label}: [methods.{name}]", curves.get(name, ())) for name in methods),
     )
 
 
@@ -211,10 +165,21 @@ def _published(name: str, label: str, registry: Registry | None) -> Mapping[str,
     return published.load(file, registry).curves(task)
 
 
-def _method(name: str, raw: Any, label: str, curve: published.Points) -> Method:
+def method(name: str, raw: Any, label: str, curve: published.Points = ()) -> Method:
+    """One ``[methods.NAME]`` of a file.
+
+    Args:
+        name: of the method.
+        raw: the table.
+        label: for messages.
+        curve: what was published of it.
+
+    Raises:
+        SmbrlError: the first thing that is wrong with it.
+    """
     if not isinstance(raw, dict):
         raise SmbrlError(f"{label}: expected a table, found {raw!r}")
-    _known(raw, ("gin", "set", "seeds", "published"), label)
+    known(raw, ("gin", "set", "seeds", "published"), label)
     gin, seeds = published.texts(raw, "gin", label), raw.get("seeds", [0])
     if not gin:
         raise SmbrlError(f"{label}: gin is missing; expected the files of smbrl train, as in gin = ['skimo_maze']")
@@ -225,92 +190,32 @@ def _method(name: str, raw: Any, label: str, curve: published.Points) -> Method:
     return Method(name, gin, published.texts(raw, "set", label), tuple(seeds), curve)
 
 
-def _known(raw: Mapping[str, Any], names: Sequence[str], label: str) -> None:
+def known(raw: Mapping[str, Any], names: Sequence[str], label: str) -> None:
+    """Raise at an entry of a file that has no meaning."""
     for name in raw:
         if name not in names:
             raise SmbrlError(f"{label}: unknown entry {name!r}; {suggestion(name, names)}")
 
 
-def _text(raw: Mapping[str, Any], name: str, label: str, default: str) -> str:
+def text_of(raw: Mapping[str, Any], name: str, label: str, default: str) -> str:
+    """One text of a file."""
     value = raw.get(name, default)
     if not isinstance(value, str):
         raise SmbrlError(f"{label}: {name} is {value!r}; expected text")
     return value
 
 
-def plan(methods: Sequence[Method], overrides: Sequence[str], root: Path) -> list[Job]:
+def plan(methods: Sequence[Method], overrides: Sequence[str], root: Path) -> list[StudyRun]:
     """Every run: the first seed of each method before the second of any, so that what is there early compares all."""
     most = max(len(method.seeds) for method in methods)
     return [
-        Job(method, method.seeds[turn], root / f"{_slug(method.name)}-s{method.seeds[turn]}", tuple(overrides))
+        StudyRun(method.gin, (*method.overrides, *overrides), seed, root / f"{slug(method.name)}-s{seed}", method)
         for turn in range(most)
         for method in methods
-        if turn < len(method.seeds)
+        for seed in method.seeds[turn : turn + 1]
     ]
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """A name as part of a folder's."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def work(
-    jobs: Sequence[Job], command: Sequence[str], workers: int, tell: Callable[[Job, str], None]
-) -> dict[Job, State]:
-    """Bring runs to their ends, ``workers`` at a time, each a process of its own; what fails does not stop the rest.
-
-    Args:
-        jobs: what is to be done; finished ones are not run again.
-        command: how to call smbrl.
-        workers: processes at a time.
-        tell: told what begins ("started", "resumed") and what came of it.
-
-    Returns:
-        The state of each. Ctrl-C reaches every process, a termination of this one is passed on to them; they save
-        themselves, and nothing new begins.
-    """
-    stop = threading.Event()
-    running: set[subprocess.Popen[bytes]] = set()
-
-    def one(job: Job) -> None:
-        if stop.is_set() or job.state() in ("finished", "running"):
-            return
-        tell(job, "started" if job.state() == "waiting" else "resumed")
-        job.path.parent.mkdir(parents=True, exist_ok=True)
-        log = job.path.with_name(job.path.name + ".log")
-        with open(log, "ab") as out:
-            process = subprocess.Popen([*command, *job.arguments()], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-            running.add(process)
-            code = process.wait()
-            running.discard(process)
-        if code == INTERRUPTED:
-            stop.set()  # whoever stopped one means all
-        stopped = stop.is_set()
-        tell(job, "finished" if code == 0 else "stopped" if stopped else f"failed, exit code {code}: see {log}")
-
-    with ThreadPoolExecutor(workers) as pool, _passed_on(running):
-        waits = [pool.submit(one, job) for job in jobs]
-        try:
-            for wait in waits:
-                wait.result()
-        except KeyboardInterrupt:
-            stop.set()  # the terminal has told the processes too; let them save themselves
-            for process in list(running):
-                process.wait()
-            raise
-    return {job: job.state() for job in jobs}
-
-
-@contextmanager
-def _passed_on(running: Collection[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """While this lasts, SIGTERM interrupts the running processes and then this one, as Ctrl-C does in a terminal."""
-
-    def terminated(number: int, frame: FrameType | None) -> None:
-        for process in list(running):
-            process.send_signal(signal.SIGINT)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, terminated)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

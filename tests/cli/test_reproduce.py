@@ -59,7 +59,7 @@ def test_a_study_is_run_gone_on_with_and_reported(
     folder = tmp_path / "runs" / "small-tiny"
     assert code == 1  # one of the two could not be finished, and the other was all the same
     assert "skimo-s0: finished" in err
-    assert "broken-s0: failed, exit code 2: see" in err
+    assert "broken-s0: failed, exit code 2 (Online.rewarded_share is 2.0" in err
     assert "rewarded_share is 2.0" in (folder / "broken-s0.log").read_text()
     assert "to go on: smbrl reproduce" in err
     assert (folder / "report.md").exists()
