@@ -27,6 +27,7 @@ def command(
     """Film episodes of a run into its videos folder."""
     from smbrl.analysis.video import record
     from smbrl.tracking.progress import ProgressBars
+    from smbrl.training import announce
     from smbrl.training.load import load_run
     from smbrl.training.seeding import derive
 
@@ -35,7 +36,7 @@ def command(
     loaded = load_run(run, device)
     step = loaded.step if loaded.phase == "online" else 0
     chosen = derive(loaded.experiment.seed, "final") if seed is None else derive(seed, "judge")
-    lines = []
+    lines, paths = [], []
     with ProgressBars() as bars, bars.phase("recording", episodes, "episodes") as bar:
         for number in range(episodes):
             path = loaded.folder.videos / f"step{step}-{'final' if seed is None else f'seed{seed}'}-{number}.mp4"
@@ -51,6 +52,8 @@ def command(
             )
             bar.advance()
             outcome = "solved" if seen.success else "not solved"
+            paths.append(path)
             lines.append(f"{path}  {seen.steps} steps, return {seen.rewards.sum():g}, {outcome}")
+    announce.add(loaded.folder, paths)
     for line in lines:
         typer.echo(line)

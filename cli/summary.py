@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.panel import Panel
 
+    from smbrl.tracking.tracker import Tracker
     from smbrl.training.experiment import Experiment
     from smbrl.training.folder import RunFolder
     from smbrl.training.run import Summary
@@ -20,15 +21,20 @@ def finish(experiment: Experiment, folder: RunFolder, operative: str, *, quiet: 
     """Bring a run to its end and print the summary; exit code 130 where it was interrupted."""
     from rich.console import Console
 
+    from smbrl import exporting
     from smbrl.analysis import report
     from smbrl.tracking.progress import ProgressBars
     from smbrl.training.run import execute
     from smbrl.training.session import InterruptedRunError
 
+    drawn, kept = report.finish(experiment), exporting.finish(experiment)
+
+    def finished(folder: RunFolder, tracker: Tracker) -> None:
+        drawn(folder, tracker)
+        kept(folder, tracker)
+
     try:
-        summary = execute(
-            experiment, folder, operative=operative, bars=ProgressBars(quiet=quiet), finish=report.finish(experiment)
-        )
+        summary = execute(experiment, folder, operative=operative, bars=ProgressBars(quiet=quiet), finish=finished)
     except InterruptedRunError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(130) from None

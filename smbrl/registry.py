@@ -19,7 +19,6 @@ from typing import Any
 
 import gin
 import gin.config
-import gymnasium
 import pluggy
 
 from smbrl import __version__, hookspecs
@@ -160,7 +159,7 @@ class Registry:
             return
         self.state(source).loaded = True
         for part in self._call("smbrl_parts", plugin, source, (list, tuple), "a list of part classes"):
-            self._add_part(part, source)
+            self.add_part(part, source)
         for folder in self._call("smbrl_gin", plugin, source, (list, tuple), "a list of folders"):
             self._add_folder(folder, source)
         environments = self._call("smbrl_environments", plugin, source, Mapping, "a mapping of ids to 'module:Class'")
@@ -247,7 +246,8 @@ class Registry:
             return ()
         return result
 
-    def _add_part(self, part: object, source: Source) -> None:
+    def add_part(self, part: object, source: Source) -> None:
+        """Take in one part; never raises, as ``add``."""
         fault = part_fault(part)
         if fault is not None:
             self.problem(source, f"{fault}; it is skipped")
@@ -283,6 +283,8 @@ class Registry:
         if not isinstance(name, str) or not isinstance(entry, str) or not re.fullmatch(r"[\w.]+:[\w.]+", entry):
             self.problem(source, f"environment {name!r}: {entry!r} is not an entry point 'module:Class'; it is skipped")
             return
+        import gymnasium  # not at the top: an exported policy acts without environments
+
         known = gymnasium.registry.get(name)
         if known is None:
             try:

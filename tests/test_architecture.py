@@ -9,7 +9,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"smbrl": ROOT / "smbrl", "smbrl_plugins": ROOT / "plugins", "smbrl_cli": ROOT / "cli"}
-BELOW = {"interfaces": 0, "nn": 1, "data": 1, "tracking": 2, "training": 3, "sweeps": 5, "analysis": 4, "testing": 4}
+BELOW = {
+    "interfaces": 0,
+    "nn": 1,
+    "data": 1,
+    "tracking": 2,
+    "policy": 2,
+    "training": 3,
+    "sweeps": 5,
+    "analysis": 4,
+    "testing": 4,
+    "exporting": 5,
+}
 """Rooms of the core by height: a room imports only rooms of lower height (or itself)."""
 OPEN_TO_PLUGINS = {"smbrl.interfaces", "smbrl.nn", "smbrl.data", "smbrl.hookspecs", "smbrl.errors"}
 

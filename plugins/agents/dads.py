@@ -102,6 +102,11 @@ class DADS(Agent):
             "reward": Optimiser(self.reward.parameters(), reward_rate, clip=clip),
         }
 
+    @property
+    def learning_only(self) -> tuple[str, ...]:
+        """See the contract; the transitions that paid are what the reward model learns from."""
+        return ("reward.paid", *(f"learner.{name}" for name in self.learner.learning_only))
+
     def prepare(self, compute: Compute) -> None:
         """See the contract."""
         super().prepare(compute)
@@ -191,6 +196,20 @@ class DADS(Agent):
         metrics |= {"reward_loss": loss.detach(), "reward_grad_norm": self.optimisers["reward"].minimise(loss)}
         metrics["paid_transitions"] = self.reward.count.float()
         return metrics
+
+    # -- what pictures ask -------------------------------------------------------------------------
+    def encode(self, obs: Tensor) -> Tensor:
+        """Raw observations ``(..., O)`` -> states: normalised observations."""
+        return self.normalised(obs)
+
+    @torch.no_grad()
+    def imagine(self, state: Tensor, decision: Tensor) -> Tensor:
+        """``(..., O)``, decisions (or skills alone) -> the expected state one env step later."""
+        return self.dynamics.step(state, decision[..., -self.skill :])
+
+    def decode(self, state: Tensor) -> Tensor:
+        """States -> observations in the environment's units ``(..., O)``."""
+        return (state - self.shift) / self.scale
 
     # -- checkpoints -------------------------------------------------------------------------------
     def training_state(self) -> dict[str, Any]:

@@ -175,6 +175,11 @@ class Dreamer(DreamerViews, SkillAgent):
             self.offline = SkillsAlone(self.skills, pace)
             self.optimisers["pretraining"] = self.offline.optimiser
 
+    @property
+    def learning_only(self) -> tuple[str, ...]:
+        """See the contract."""
+        return ("slow_value.", "scale.")
+
     def prepare(self, compute: Compute) -> None:
         """See the contract."""
         super().prepare(compute)

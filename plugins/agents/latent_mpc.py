@@ -210,6 +210,11 @@ class LatentMPC(LatentViews, SkillAgent):
         if self.offline is not None:
             self.optimisers["pretraining"] = self.offline.optimiser
 
+    @property
+    def learning_only(self) -> tuple[str, ...]:
+        """See the contract. Online the decoder no longer follows the encoder: it says nothing then."""
+        return ("target.", "scale.", "decoder.") if self._online else ("target.", "scale.")
+
     def prepare(self, compute: Compute) -> None:
         """See the contract."""
         super().prepare(compute)
@@ -240,6 +245,13 @@ class LatentMPC(LatentViews, SkillAgent):
         if prior is None:
             return 2.0 * torch.rand(len(obs), self.decision, generator=generator, device=obs.device) - 1.0
         return prior.rsample(generator)
+
+    @torch.no_grad()
+    def skill_prior(self, obs: Tensor) -> TanhNormal:
+        """As pre-training left it; see ``SkillAgent``."""
+        with autocast(self.compute):
+            prior = self._prior(obs)
+        return super().skill_prior(obs) if prior is None else prior
 
     def _prior(self, obs: Tensor) -> TanhNormal | None:
         """p(z | s) where pre-training left it; None for env actions."""

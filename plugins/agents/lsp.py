@@ -121,6 +121,11 @@ class LSP(Agent):
             "inference": Optimiser(self.inference.parameters(), inference_learning_rate, clip=clip),
         }
 
+    @property
+    def learning_only(self) -> tuple[str, ...]:
+        """See the contract."""
+        return ("inference.",)
+
     def prepare(self, compute: Compute) -> None:
         """See the contract."""
         super().prepare(compute)
@@ -234,6 +239,26 @@ class LSP(Agent):
         metrics["information"] = ((told * alive).mean() / alive.mean()).detach()
         metrics["policy_loss"] = loss.detach()
         return loss, latent.detach(), returns, weight, metrics
+
+    # -- what pictures ask -------------------------------------------------------------------------
+    @torch.no_grad()
+    def encode(self, obs: Tensor) -> Tensor:
+        """Raw observations ``(..., O)``, each the first of an episode -> world states ``(..., S)``."""
+        with autocast(self.compute):
+            return self.world.dynamics.initial(self.world.encoder(obs))
+
+    @torch.no_grad()
+    def imagine(self, state: Tensor, decision: Tensor) -> Tensor:
+        """``(..., S)``, decisions (or env actions alone) -> the state one env step later."""
+        with autocast(self.compute):
+            return self.world.dynamics.step(state, decision[..., : self.spec.action])
+
+    @torch.no_grad()
+    def decode(self, state: Tensor) -> Tensor:
+        """States ``(..., S)`` -> observations in the environment's units ``(..., O)``."""
+        with autocast(self.compute):
+            mean, _ = self.world.decoder(self.world.dynamics.latent(state))
+        return self.world.encoder.denormalise(mean)
 
     # -- checkpoints -------------------------------------------------------------------------------
     def training_state(self) -> dict[str, Any]:

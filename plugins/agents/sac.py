@@ -151,6 +151,11 @@ class SAC(SkillAgent):
         if self.offline is not None:
             self.optimisers["pretraining"] = self.offline.optimiser
 
+    @property
+    def learning_only(self) -> tuple[str, ...]:
+        """See the contract. Nothing imagines with the skill dynamics of joint pre-training."""
+        return ("target_critics.", "target_encoder.", "decoder.", "model.dynamics.")
+
     def prepare(self, compute: Compute) -> None:
         """See the contract."""
         super().prepare(compute)

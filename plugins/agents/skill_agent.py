@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from smbrl_plugins.agents.offline import Offline
 from torch import Tensor, nn
 
-from smbrl.interfaces import Agent, FastPolicy, Metrics, SkillModel, SkillWindows, TaskSpec
+from smbrl.interfaces import Agent, FastPolicy, Metrics, SkillModel, SkillWindows, TanhNormal, TaskSpec
 from smbrl.nn.optim import Optimiser
 from smbrl.nn.precision import autocast
 
@@ -55,6 +55,18 @@ class SkillAgent(Agent):
         if self._fast is None:
             self._fast = self.skills.fast_policy() or _TorchPolicy(self.skills)
         return self._fast(obs, decision)
+
+    @torch.no_grad()
+    def skill_prior(self, obs: Tensor) -> TanhNormal:
+        """p(z | s) of raw observations ``(..., O)``, over ``(..., Z)``.
+
+        Raises:
+            NotImplementedError: decisions are env actions.
+        """
+        if self.offline is None:
+            raise NotImplementedError("an agent without skills has no prior over them")
+        with autocast(self.compute):
+            return self.offline.prior(obs)
 
     # -- pre-training ------------------------------------------------------------------------------
     def pretrain(self, windows: SkillWindows, generator: torch.Generator) -> Metrics:

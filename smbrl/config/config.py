@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import gin.config
 
 from smbrl.config.check import Checked
 from smbrl.config.names import Names
-from smbrl.config.parse import Macro
-from smbrl.config.resolve import Key
+from smbrl.config.parse import Macro, leaves
+from smbrl.config.resolve import Key, Node
 from smbrl.config.types import Constant, Resolved
 from smbrl.errors import SmbrlError
+from smbrl.registry import PartInfo
 
 _CALL_NOTE = re.compile(r"\n  In call to configurable '(\w+)'")
 
@@ -61,7 +62,7 @@ class Config:
 
         It needs no other file. Order and form depend on the values only, so equal texts are equal configs.
         """
-        return self._render(complete_names=False)
+        return self._render(self._checked.nodes.values(), complete_names=False)
 
     @property
     def bound(self) -> dict[str, str]:
@@ -80,6 +81,38 @@ class Config:
                 place = use.entry.place if use.entry is not None else None
                 yield Parameter(node.name, name, literal(use.value), place)
 
+    def below(self, owner: str, name: str) -> tuple[str, str, list[PartInfo]]:
+        """What one parameter refers to, apart from the rest of the run.
+
+        Args:
+            owner, name: ``"Experiment"``, ``"agent"``.
+
+        Returns:
+            The parameter's value as gin source; gin source of everything that it reaches; the parts among that.
+
+        Raises:
+            KeyError: it is not part of this run.
+        """
+        nodes = self._checked.nodes
+        start = next((node for node in nodes.values() if node.name == owner and name in node.uses), None)
+        if start is None:
+            raise KeyError(f"{owner}.{name}")
+        reached: list[Node] = []
+
+        def visit(node: Node, value: Any) -> None:
+            for leaf in leaves(value):
+                if isinstance(leaf, Resolved):
+                    found = nodes[leaf.reference.scope or node.scope, leaf.target.selector]
+                    if found not in reached:
+                        reached.append(found)
+                        for use in found.uses.values():
+                            visit(found, use.value)
+
+        value = start.uses[name].value
+        visit(start, value)
+        parts = {node.target.name: node.target.part for node in reached if node.target.part is not None}
+        return literal(value) or "", self._render(reached, complete_names=False), list(parts.values())
+
     def value(self, name: str) -> Any:
         """The value of one parameter, ``"Experiment.seed"``; references come as their source, ``"@CEM"``.
 
@@ -96,7 +129,7 @@ class Config:
     def activate(self) -> None:
         """Make this the configuration that gin fills in, instead of any before."""
         gin.clear_config()
-        gin.parse_config(self._render(complete_names=True))
+        gin.parse_config(self._render(self._checked.nodes.values(), complete_names=True))
 
     def build(self) -> Any:
         """The experiment, constructed.
@@ -142,11 +175,11 @@ class Config:
                         f"whoever builds {node.target.name} passes its own value: remove the binding"
                     )
 
-    def _render(self, *, complete_names: bool) -> str:
+    def _render(self, nodes: Iterable[Node], *, complete_names: bool) -> str:
         """gin source; with complete names nothing another library registers can make it ambiguous."""
         written: set[Key] = set()
         blocks = []
-        for node in self._checked.nodes.values():
+        for node in nodes:
             lines = []
             for name, use in node.uses.items():
                 scope = use.entry.binding.scope if use.entry is not None else "/".join(node.scope)

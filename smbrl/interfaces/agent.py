@@ -98,6 +98,12 @@ class Agent(Part, nn.Module, ABC):
     compute: Compute = Compute()
 
     @property
+    def learning_only(self) -> tuple[str, ...]:
+        """Beginnings of those names in ``state_dict()`` that are read while learning only, such as ``("target.",)``:
+        neither acting nor imagining needs them, and ``smbrl export`` leaves them out."""
+        return ()
+
+    @property
     def offline_window(self) -> int:
         """N, decisions in a window that ``pretrain`` gets; override where it is not ``window``."""
         return self.window

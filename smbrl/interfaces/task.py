@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from smbrl.interfaces.part import Part
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # who only loads a policy needs neither
+    import gymnasium
     from matplotlib.axes import Axes
 
 Progress = Callable[[int, int], None]

@@ -58,6 +58,8 @@ def check_agent(build: Callable[..., Agent], spec: TaskSpec, report: Report, *, 
             agent.load_pretrained(state)
     agent.start_online()
     _check_acting(agent, spec, report)
+    with report.guarded("acting without what is learning_only"):
+        _check_left_out(build, spec, report)
     with report.guarded("update"):
         before = {name: p.detach().clone() for name, p in agent.named_parameters()}
         windows = windows_for(agent, spec, generator)
@@ -139,6 +141,24 @@ def _check_acting(agent: Agent, spec: TaskSpec, report: Report) -> None:
                     f"{action.dtype} {action.shape}",
                     "return one row per environment",
                 )
+
+
+def _check_left_out(build: Callable[..., Agent], spec: TaskSpec, report: Report) -> None:
+    """Exports leave out what only learning reads; acting must not miss it."""
+    agent = build(spec)
+    agent.start_online()
+    obs, memory = torch.randn(2, spec.observation), agent.initial_memory(2)
+
+    def decide() -> torch.Tensor:
+        seed = torch.Generator().manual_seed(2)
+        return agent.act(obs, memory, mode="evaluate", step=10**6, generator=seed)[0]
+
+    whole = decide()
+    for name, value in agent.state_dict().items():
+        if name.startswith(agent.learning_only) and value.is_floating_point():
+            value.fill_(torch.nan)
+    what = "the same decision without the tensors that learning_only names"
+    report.equal(what, decide(), whole, "name only what acting does not read", tolerance=0.0)
 
 
 def _check_resumes(agent: Agent, build: Callable[..., Agent], spec: TaskSpec, report: Report) -> None:

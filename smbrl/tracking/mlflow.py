@@ -50,6 +50,8 @@ class Tracking:
         tags: more of them, to find the run by.
         interval: seconds between two batches.
         patience: seconds that the end of a run waits for MLflow, at most.
+        model_megabytes: the policy of a finished run is kept in its folder ``model`` and sent to MLflow where it is
+            no larger than this; 0 does neither.
     """
 
     enabled: bool = True
@@ -60,11 +62,14 @@ class Tracking:
     tags: dict[str, str] = field(default_factory=dict)
     interval: float = 5.0
     patience: float = 20.0
+    model_megabytes: float = 100.0
 
     def __post_init__(self) -> None:
         for name in ("interval", "patience"):
             if not getattr(self, name) > 0:
                 raise SmbrlError(f"Tracking.{name} is {getattr(self, name)}; it must be more than 0 seconds")
+        if not self.model_megabytes >= 0:
+            raise SmbrlError(f"Tracking.model_megabytes is {self.model_megabytes}; it must be 0 (none) or more")
 
     def address(self, folder: Path) -> str:
         """The tracking address for a run in ``folder``."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from smbrl.errors import SmbrlError
-from smbrl.tracking.mirror import Parent
+from smbrl.tracking.mirror import STATE, Parent
 from smbrl.tracking.mlflow import Tracking
 from smbrl.tracking.tracker import Tracker
 from smbrl.training import identity
@@ -21,7 +21,7 @@ STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "running": "KILLED", 
 COMMON = ("method", "task", "agent", "dataset", "data_hash")
 """Tags that the seeds of a configuration share."""
 LONGEST_NAME = 120
-KEPT = ("plots/*.png", "videos/*.mp4", "evaluations/*.json")
+KEPT = ("plots/*.png", "videos/*.mp4", "evaluations/*.json", "model/*")
 """Files of a run folder that a server gets, besides its configuration."""
 
 
@@ -84,13 +84,21 @@ def settings(folder: RunFolder) -> Tracking:
     return Tracking(**{name: ast.literal_eval(found[f"Tracking.{name}"]) for name in names})
 
 
-def sync(folder: RunFolder, settings: Tracking, patience: float = 600.0) -> bool:
+def add(folder: RunFolder, files: Sequence[Path]) -> None:
+    """Send files that a run got after its end, where a server mirrors it; while that is away, ``sync`` is for later."""
+    if (folder.path / STATE).exists() and not folder.busy:
+        found = settings(folder)
+        sync(folder, found, found.patience, files)
+
+
+def sync(folder: RunFolder, settings: Tracking, patience: float = 600.0, files: Sequence[Path] | None = None) -> bool:
     """Send a run that nobody is working on to its tracking server, as far as it is not there.
 
     Args:
         folder: of the run.
         settings: where to; ``enabled`` or not.
         patience: seconds, at most.
+        files: of the run folder; None: all that are for a server.
 
     Returns:
         Whether the server has everything.
@@ -104,7 +112,7 @@ def sync(folder: RunFolder, settings: Tracking, patience: float = 600.0) -> bool
             raise SmbrlError(f"run {folder.name} has no metrics yet: there is nothing to send")
         to = tracker(folder, replace(settings, enabled=True, patience=patience))
         about(to, folder)
-        for pattern in KEPT:
-            for path in sorted(Path(folder.path).glob(pattern)):
-                to.artifact(path)
+        found = [path for pattern in KEPT for path in sorted(Path(folder.path).glob(pattern))]
+        for path in found if files is None else files:
+            to.artifact(path)
         return to.close(STATUS.get(str(info.get("state")), "FAILED"))

@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gin
+import numpy as np
 import pytest
 from PIL import Image
 from smbrl_cli import main
 
+import smbrl
 from smbrl.analysis import report
 from smbrl.tracking.record import read
+from smbrl.training.evaluate import evaluate
+from smbrl.training.load import load_run
+from smbrl.training.seeding import derive, generator
 
 Run = Callable[..., tuple[int, str, str]]
 SMALL = (
@@ -132,6 +137,66 @@ def test_record_films_episodes(trained: Path, run: Run) -> None:
     assert min(path.stat().st_size for path in files) > 2000
 
 
+def test_an_exported_run_plays_its_final_evaluation_again(trained: Path, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "policy"
+    code, out, err = run("export", "small", "--to", str(path))
+    assert code == 0, err
+    assert f"{path}  skimo on Maze, online step 600" in out
+    assert {file.name for file in path.iterdir()} == {
+        "model.safetensors", "policy.gin", "spec.json", "config.gin", "README.md"
+    }  # fmt: skip
+    loaded = load_run(trained)
+    policy, seed = smbrl.load(path), loaded.experiment.seed
+    policy.generator.manual_seed(derive(seed, "final", loaded.step))  # what the run's own evaluation drew from
+    final = evaluate(
+        loaded.agent,
+        loaded.task,
+        episodes=3,
+        seed=derive(seed, "final"),
+        generator=generator("cpu", seed, "final", loaded.step),
+        step=loaded.step,
+        trajectories=True,
+    )
+    assert final.trajectories is not None
+    envs = [loaded.task.make() for _ in range(3)]
+    resets = [env.reset(seed=derive(derive(seed, "final"), "episode", n) % 2**31)[0] for n, env in enumerate(envs)]
+    obs = np.stack(resets)
+    for step in range(int(final.lengths.min())):
+        for number in range(3):
+            np.testing.assert_array_equal(obs[number], final.trajectories[number][step])
+        obs = np.stack([env.step(action)[0] for env, action in zip(envs, policy.act(obs), strict=True)])
+    card, about = (path / "README.md").read_text(), json.loads((path / "spec.json").read_text())
+    assert about["evaluation"]["episodes"] == 3
+    assert about["evaluation"]["success"] == final.success
+    assert f"| 3 | {final.success:.3f} |" in card
+    assert about["data"]["sha256"] == json.loads((trained / "run.json").read_text())["data_hash"]
+    assert about["data"]["sha256"] in card
+    assert (path / "config.gin").read_text() == (trained / "config.gin").read_text()
+
+
+def test_an_export_replaces_nothing_unasked(trained: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    code, _, err = run("export", "small", "--to", str(tmp_path))
+    assert code == 2
+    assert err == f"error: {tmp_path} is not empty: name another folder, or replace an earlier export there with " \
+        "--force\n"  # fmt: skip
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+    assert run("export", "small", "--to", str(tmp_path), "--force")[0] == 0
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert smbrl.load(tmp_path).step == 600
+
+
+def test_a_run_without_a_checkpoint_cannot_be_exported(trained: Path, run: Run, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("run.json", "config.gin"):
+        (bare / name).write_bytes((trained / name).read_bytes())
+    code, _, err = run("export", str(bare), "--to", str(tmp_path / "policy"))
+    assert code == 2
+    assert err == "error: run bare has no checkpoint yet: start it again with smbrl resume bare\n"
+    assert not (tmp_path / "policy").exists()
+
+
 def test_runs_are_compared_in_one_report(trained: Path, run: Run, tmp_path: Path) -> None:
     picture, out_folder = tmp_path / "compare.png", tmp_path / "out"
     code, out, err = run("compare", "small", "-m", "pretrain/bc", "-p", str(picture), "--out", str(out_folder))
@@ -159,6 +224,9 @@ def test_runs_are_compared_in_one_report(trained: Path, run: Run, tmp_path: Path
         (("eval", "small", "-n", "0"), "ask for at least 1"),
         (("eval", "small", "--planner"), "trained without a planner"),
         (("record", "small", "-n", "0"), "ask for at least 1 episode"),
+        (("export", "smal"), "did you mean 'small'?"),
+        (("export", "small", "--to", "/dev/null"), "/dev/null is a file; name a folder"),
+        (("export", "small", "--to", "/dev/null/x"), "cannot write /dev/null/x (Not a directory)"),
         (("predict", "small", "--steps", "99999"), "no held-out trajectory has 99999 steps"),
         (("predict", "small", "--flat-updates", "-1"), "--flat-updates is -1; it must be at least 0"),
     ],
