@@ -127,7 +127,7 @@ def command(
     said = [
         *(("--gin", gin), ("--overlay", overlay), ("--set", overrides), ("--grid", grid), ("--random", random)),
         *(("--samples", samples), ("--optuna", optuna), ("--sample-seed", sample_seed), ("--metric", metric)),
-        ("--seeds", seeds != "0"),
+        *(("--seeds", seeds != "0"), ("--direction", direction != "maximize")),
     ]
     given = [name for name, value in said if value]
     if file is not None and given:
@@ -143,7 +143,7 @@ def command(
             gin, overrides or (), overlay or (), seeds, grid or (), random or (),
             **numbers, metric=metric, direction=direction,
         )  # fmt: skip
-    elif given or runs is None:
+    elif runs is None or set(given) - {"--metric"}:  # going on may look at another metric
         raise SmbrlError("no gin file is given: add --gin NAME, e.g. --gin skimo_maze, or name a .toml file")
     plan = plans.obtain(wanted, runs or runs_root() / (wanted.name if wanted else ""))
     if metric and wanted is None:
@@ -186,10 +186,11 @@ def _work(plan: Plan, jobs: int, cores: int, ray: str | None, gpus: float, retri
             interrupted = True
     _print(plan)
     done = sum(run.state() == "finished" for run in plan.runs)
-    if interrupted or done < len(plan.runs):
+    total = max(len(plan.runs), plan.sweep.trials * len(plan.sweep.methods[0].seeds))
+    if interrupted or done < total:
         more = "" if ray is None else f" --ray {shlex.quote(ray)}"
         line = f"smbrl sweep --runs {shlex.quote(str(plan.folder))} --jobs {jobs}{more}"
-        typer.echo(f"{done} of {len(plan.runs)} runs are finished; to go on: {line}", err=True)
+        typer.echo(f"{done} of {total} runs are finished; to go on: {line}", err=True)
         raise typer.Exit(130 if interrupted else 1)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from smbrl.errors import SmbrlError
 from smbrl.sweeps import results
 from smbrl.sweeps.plan import Plan, SweepRun
-from smbrl.sweeps.space import CHOICE, RANGES, Draw, number_text
+from smbrl.sweeps.space import CHOICE, RANGES, Draw, written
 from smbrl.training.jobs import Job
 from smbrl.training.work import Audience, Handle, Outcome
 
@@ -56,9 +56,7 @@ class Search(Audience):
         )
         # a sampler keeps nothing between two sittings: the same seed would make it suggest the same values again
         self._seed = plan.sweep.sample_seed + len(study.trials)
-        study.sampler = self._optuna.samplers.TPESampler(
-            seed=self._seed, multivariate=True, constant_liar=True, warn_independent_sampling=False
-        )
+        study.sampler = self._optuna.samplers.TPESampler(seed=self._seed, multivariate=True, constant_liar=True)
         self._study = study
         self._trials: dict[int, int] = {}
         self._failed: set[SweepRun] = set()
@@ -142,5 +140,7 @@ class Search(Audience):
 
 
 def _gin(one: Draw, value: Any) -> str:
-    """What Optuna chose, as gin source; numbers in full, so that it is told of what was run."""
-    return str(value) if one.kind == CHOICE else number_text(one, value)
+    """What Optuna chose, as gin source; rounded, for it is read and typed by people."""
+    if one.kind == CHOICE:
+        return str(value)
+    return str(int(value)) if RANGES[one.kind] is int else written(value)

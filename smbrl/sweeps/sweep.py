@@ -138,9 +138,9 @@ class Sweep:
         }
 
     def runs_what(self) -> dict[str, Any]:
-        """The part of ``plain`` that decides which runs there are."""
+        """The part of ``plain`` that decides which runs there are; a search may go on for longer than it was to."""
         aside = ("about",) if self.trials else ("about", "metric", "direction")
-        return {name: value for name, value in self.plain().items() if name not in aside}
+        return {name: value for name, value in self.plain().items() if name not in aside} | {"trials": self.trials > 0}
 
     @property
     def name(self) -> str:
