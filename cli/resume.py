@@ -18,8 +18,12 @@ def command(
 
     from smbrl import config
     from smbrl.training.folder import RunFolder
+    from smbrl.training.follow import follows
 
     folder = RunFolder.find(run)
     overrides = [] if device is None else [f"Experiment.device={device!r}"]
     loaded = config.load_text(folder.config, overrides, label=str(folder.path / "config.gin"))
-    finish(loaded.build(), folder, loaded.operative, quiet=quiet)
+    experiment = loaded.build()
+    if follows(experiment):
+        return
+    finish(experiment, folder, loaded.operative, quiet=quiet)

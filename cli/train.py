@@ -40,6 +40,7 @@ def command(
 
     from smbrl import config
     from smbrl.training.folder import default_name, runs_root
+    from smbrl.training.follow import follows
     from smbrl.training.run import begin
     from smbrl.training.versioning import git_state
 
@@ -57,6 +58,8 @@ def command(
     chosen = [f"Experiment.{flag}={value!r}" for flag, value in flags.items() if value is not None]
     loaded = config.load(gin, [*(overrides or ()), *chosen])
     experiment = loaded.build()
+    if follows(experiment):
+        return
     stem = Path(gin[0]).stem
     path = run_dir or runs_root() / (name or default_name(stem, experiment.seed))
     about = {"config": stem, "gin": list(gin), "overrides": list(overrides or ()), "git": git_state()}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from smbrl.interfaces import Encoder, Metrics, SkillModel, SkillWindows, TanhNormal
 from smbrl.nn.heads import GaussianDecoder
+from smbrl.nn.ranks import real_count
 from smbrl.nn.target import move_towards
 
 
@@ -80,7 +81,7 @@ class SkiMoPretraining:
     ) -> Tensor:
         """- log O(s | E(s)) of normalised observations, mean over real states (encoded, not predicted ones)."""
         real = torch.cat([torch.ones_like(mask[:, :1]), mask], 1)
-        return (decoder.nll(latent, encoder.normalise(obs)) * real).sum() / real.sum()
+        return (decoder.nll(latent, encoder.normalise(obs)) * real).sum() / real_count(real)
 
     def consistency_error(self, model: World, latent: Tensor, skill: Tensor, goal: Tensor, mask: Tensor) -> Tensor:
         """sum_t rho^t mean_D (hhat_{t+1} - E^-(s_{t+1}))^2, mean over windows."""
@@ -93,7 +94,7 @@ class SkiMoPretraining:
         """KL(sg(q) || p(z | s)), mean over real skills: a prior that covers what the data does."""
         latent = latent if self.joint else latent.detach()
         prior: TanhNormal = model.policy_head(latent)
-        return (posterior.detach().kl(prior) * mask).sum() / mask.sum()
+        return (posterior.detach().kl(prior) * mask).sum() / real_count(mask)
 
 
 class JointSkills(Offline):

@@ -14,6 +14,7 @@ from smbrl.errors import SmbrlError
 from smbrl.interfaces import Encoder, FastPolicy, SkillLosses, SkillModel, TanhNormal, TaskSpec
 from smbrl.nn.frozen import Array, FrozenLayers
 from smbrl.nn.heads import TanhNormalHead, tanh_normal
+from smbrl.nn.ranks import real_count
 
 
 class SkiMoVAE(SkillModel):
@@ -89,7 +90,7 @@ class SkiMoVAE(SkillModel):
         skill = posterior.rsample(generator)
         # one skill, H states: the policy multiplies it once
         played = self.act(obs, skill.unsqueeze(-2))
-        real = mask / mask.sum()
+        real = mask / real_count(mask)
         cloning = (((played - actions) ** 2).mean((-1, -2)) * real).sum()
         kl = (posterior.kl_unit() * real).sum()
         total = self.bc_weight * cloning + self.kl_weight * kl

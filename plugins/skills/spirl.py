@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from smbrl.interfaces import Encoder, SkillLosses, TaskSpec
 from smbrl.nn.heads import TanhNormalHead
+from smbrl.nn.ranks import real_count
 
 
 class SPiRLSkills(SkiMoVAE):
@@ -72,7 +73,7 @@ class SPiRLSkills(SkiMoVAE):
         """See the contract."""
         found = super().loss(obs, actions, mask, generator)
         kl = found.posterior.detach().kl(self.skill_prior(obs[..., 0, :]))
-        prior = (kl * mask).sum() / mask.sum()
+        prior = (kl * mask).sum() / real_count(mask)
         return found._replace(total=found.total + prior, metrics={**found.metrics, "kl_prior": prior.detach()})
 
 

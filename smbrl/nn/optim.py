@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from smbrl.nn.ranks import average
+
 
 class Optimiser:
     """Adam (betas 0.9, 0.999; eps 1e-7) that owns some parameters and minimises losses over them alone.
@@ -39,6 +41,7 @@ class Optimiser:
         for parameter, grad in zip(self.parameters, grads, strict=True):
             # fused Adam walks through memory: a transposed gradient would go to the wrong weights
             parameter.grad = None if grad is None else grad.contiguous()
+        average(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self._adam.param_groups[0]["lr"] = self._lr * share
         self._adam.step()

@@ -15,6 +15,7 @@ import torch
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Compute
 from smbrl.nn.precision import resolve
+from smbrl.training.team import own_device
 
 PACKAGES = ("smbrl", "torch", "numpy", "gymnasium", "mujoco", "minari", "gin-config", "safetensors", "mlflow")
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
@@ -46,7 +47,7 @@ class Machine:
         """
         if threads < 0:
             raise SmbrlError(f"Experiment.threads is {threads}; it is a number of threads, or 0 for one per core")
-        return cls(resolve(device, precision, compile), threads or _all_threads())
+        return cls(resolve(own_device(device), precision, compile), threads or _all_threads())
 
     def apply(self) -> None:
         """Tell torch. Numbers are the same from run to run: no auto-tuning, deterministic convolutions."""

@@ -6,13 +6,14 @@ import time
 from typing import Any
 
 from smbrl.data.episodes import EpisodeStore
-from smbrl.interfaces import Agent
+from smbrl.interfaces import Agent, Metrics
 from smbrl.training.agent_state import agent_state, load_agent_state
 from smbrl.training.guard import Guard
 from smbrl.training.meters import Meters
 from smbrl.training.seeding import Streams
 from smbrl.training.session import Session
 from smbrl.training.settings import Pretraining
+from smbrl.training.team import Team
 
 PHASE = "pretrain"
 
@@ -25,9 +26,13 @@ class PretrainLoop:
         episodes: on the agent's device; split here into what is learned from and what is only looked at.
         settings: of the phase.
         seed: of the phase.
+        team: the processes that make updates together; None: this one alone.
     """
 
-    def __init__(self, agent: Agent, episodes: EpisodeStore, settings: Pretraining, seed: int) -> None:
+    def __init__(
+        self, agent: Agent, episodes: EpisodeStore, settings: Pretraining, seed: int, team: Team | None = None
+    ) -> None:
+        self.team = team
         self.agent = agent
         self.settings = settings
         self.streams = Streams(agent.compute.device, seed, PHASE, ("split", "batch", "update", "validation"))
@@ -46,7 +51,7 @@ class PretrainLoop:
             InterruptedRunError: that was asked for; everything is saved.
             DivergedError: see ``Guard``.
         """
-        settings, agent, streams = self.settings, self.agent, self.streams
+        settings, agent = self.settings, self.agent
         logged_at, logged = time.monotonic(), self.updates
         session.began(self.updates)
         with (
@@ -54,9 +59,9 @@ class PretrainLoop:
             session.interrupt.patient(),
         ):
             while self.updates < settings.updates:
-                windows = self.training.sample(settings.batch, agent.offline_window, agent.horizon, streams["batch"])
-                self.meters.add(agent.pretrain(windows, streams["update"]))
-                self.updates += 1
+                if self.team is not None:
+                    self.team.go()
+                self.meters.add(self._update())
                 last = self.updates == settings.updates
                 if self.updates % settings.log_every == 0 or last:
                     means = self.meters.fetch()
@@ -73,6 +78,21 @@ class PretrainLoop:
                 if settings.validate_every and (self.updates % settings.validate_every == 0 or last):
                     self._validate(session)
                 session.pause(PHASE, self.updates, agent, self.guard, self.state)
+
+    def _update(self) -> Metrics:
+        """The next one. In a team all draw the same windows, and each takes its share of them."""
+        agent, streams = self.agent, self.streams
+        windows = self.training.sample(self.settings.batch, agent.offline_window, agent.horizon, streams["batch"])
+        self.updates += 1
+        if self.team is None:
+            return agent.pretrain(windows, streams["update"])
+        return self.team.update(agent, windows, streams["update"])
+
+    def follow(self) -> None:
+        """Make updates as long as process 0 of the team does, and nothing else."""
+        assert self.team is not None
+        while self.team.go():
+            self._update()
 
     def _validate(self, session: Session) -> None:
         """Look at the held-out episodes; nothing is learned from them."""

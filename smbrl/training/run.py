@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from smbrl.interfaces import Agent
 from smbrl.tracking import record
 from smbrl.tracking.progress import ProgressBars
 from smbrl.tracking.tracker import Tracker
-from smbrl.training import announce, online, pretrain, pretrained
+from smbrl.training import announce, online, pretrain, pretrained, team
 from smbrl.training.checkpoint import Checkpoint
 from smbrl.training.device import usable_cores, versions
 from smbrl.training.experiment import Experiment
@@ -25,8 +26,9 @@ from smbrl.training.guard import DivergedError
 from smbrl.training.online import OnlineLoop, play
 from smbrl.training.pretrain import PretrainLoop
 from smbrl.training.pretrained import Lines, PretrainedStore
-from smbrl.training.seeding import load_globals_state, seed_globals
+from smbrl.training.seeding import globals_state, load_globals_state, seed_globals
 from smbrl.training.session import InterruptedRunError, Session
+from smbrl.training.team import Team
 
 logger = logging.getLogger("smbrl.training")
 FINAL = "final"
@@ -146,6 +148,8 @@ class _Run:
         self.agent = experiment.agent
         self.checkpoint = session.store.latest()
         self.dataset: store.Dataset | None = None
+        self.team: Team | None = None
+        self._began_together = False
 
     def to_the_end(self) -> None:
         checkpoint, session = self.checkpoint, self.session
@@ -153,12 +157,20 @@ class _Run:
         announce.about(session.tracker, session.folder)
         if checkpoint is not None:
             session.bars.message(f"resuming {checkpoint.phase} at step {checkpoint.step:,}, from {checkpoint.path}")
-        if checkpoint is None or checkpoint.phase != online.PHASE:
-            if self.agent.pretrains:
+        begins = checkpoint is None or checkpoint.phase != online.PHASE
+        with team.joined(self.agent.compute.device) as self.team:
+            if begins and self.agent.pretrains:
                 self._pretrain(checkpoint)
+            self._let_go()
+        if begins:
             seed_globals(self.experiment.seed, online.PHASE)
         loop = self._online(checkpoint if checkpoint and checkpoint.phase == online.PHASE else None)
         self._evaluate(loop)
+
+    def _let_go(self) -> None:
+        """The other processes, where there are any, have nothing (more) to do."""
+        if self.team is not None and not self._began_together:
+            self.team.send({})
 
     # -- data --------------------------------------------------------------------------------------
     def _data(self) -> store.Dataset:
@@ -213,13 +225,24 @@ class _Run:
         seed = experiment.pretraining_seed
         agent: Agent = experiment.new_agent(seed)
         episodes = EpisodeStore.from_dataset(dataset, agent.compute.device)
-        loop = PretrainLoop(agent, episodes, experiment.pretraining, seed)
+        loop = PretrainLoop(agent, episodes, experiment.pretraining, seed, self.team)
         if checkpoint is None:
             seed_globals(seed, pretrain.PHASE)
         else:
             loop.load_state(checkpoint.state["phase"])
             load_globals_state(checkpoint.state["globals"])
-        loop.run(session)
+        if self.team is None:
+            loop.run(session)
+        else:
+            session.bars.message(f"pre-training in {self.team.size} processes")
+            session.note(processes=self.team.size)
+            self._began_together = True
+            self.team.send({"data_hash": dataset.content_hash, "phase": loop.state(), "globals": globals_state()})
+            try:
+                loop.run(session)
+            finally:
+                with contextlib.suppress(RuntimeError):  # somebody is gone already
+                    self.team.go(False)
         session.tracker.flush()
         lines = [
             (line.step, line.metrics)
