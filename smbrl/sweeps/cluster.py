@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ PASSED_ON = ("SMBRL_", "MLFLOW_")
 PATIENCE = 200.0
 """Seconds that a run's former process has to save itself, after its worker was killed."""
 POLL = 0.5
+CONNECT = 10.0
 KILLED = -9
 CANCELLED = 130
 
@@ -48,8 +50,9 @@ class Cluster:
         self._ray = _import_ray()
         options: dict[str, Any] = {"num_cpus": usable_cores(), "include_dashboard": False} if address == LOCAL else {}
         try:
+            _reach(address)
             self._ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise SmbrlError(
                 f"--ray {address}: there is no Ray cluster ({brief(error)}): start one with ray start --head, "
                 f"or take --ray {LOCAL}"
@@ -141,6 +144,17 @@ def bring(job: Job, command: Sequence[str], environment: Mapping[str, str], core
             return code
         except KeyboardInterrupt:  # ray.cancel
             process.stop()
+
+
+def _reach(address: str) -> None:
+    """Knock at HOST:PORT, for Ray itself tries for minutes.
+
+    Raises:
+        OSError: nobody is there.
+    """
+    host, sign, port = address.removeprefix("ray://").rpartition(":")
+    if sign and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=CONNECT).close()
 
 
 def _own() -> dict[str, str]:
