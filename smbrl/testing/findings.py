@@ -154,7 +154,7 @@ def _generators() -> dict[str, Any]:
 def _environment() -> dict[str, str]:
     """Without what torch and its libraries set for themselves when they are first used."""
     theirs = ("TORCH", "TRITON", "KMP_", "PYTORCH", "CUDA")
-    return {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
+    return {name: value for name, value in os.environ.items() if not name.lstrip("_").startswith(theirs)}
 
 
 def _process() -> dict[str, tuple[Any, Callable[[], Any]]]:

@@ -101,9 +101,13 @@ def test_a_missing_gpu_is_one_line() -> None:
         Machine.choose("cuda", "auto", "auto", 1)
 
 
-def test_the_machine_is_described() -> None:
+def test_the_machine_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     found = Machine.choose("cpu", "float32", "off", 0).describe()
     assert found["threads"] == usable_cores()
     assert (found["device"], found["precision"], found["compiled"]) == ("cpu", "float32", False)
     assert found["device_name"]
     assert {"python", "torch", "smbrl"} <= versions().keys()
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert Machine.choose("cpu", "float32", "off", 0).threads == 3
+    assert Machine.choose("cpu", "float32", "off", 2).threads == 2
