@@ -9,10 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smbrl.analysis.intervals import wilson
-from smbrl.analysis.style import COLOURS, figure, save, steps_axis
+from smbrl.analysis.style import COLOURS, REAL, figure, save, steps_axis
 from smbrl.tracking.record import Columns
 
 Floats = NDArray[np.float64]
+
+CROWDED = 5
+"""Methods in a picture beyond which the legend goes beside it."""
+LINES = ("-", "-.", ":")
+"""Of the first round of colours, the second, the third."""
 
 
 def ema(values: Sequence[float] | Floats, weight: float, anchor: int = 10) -> Floats:
@@ -198,7 +203,7 @@ def compare(
         weight: smoothing of every seed before pooling; 0.99 is the paper's, for points every 500 steps.
         bins: see ``pooled``.
         title: of the picture.
-        reference: published (steps, values) by label, drawn dashed in the label's colour.
+        reference: published (steps, values) by label, drawn dashed, thin, in the label's colour.
 
     Returns:
         The path; None where no run has the metric.
@@ -206,21 +211,27 @@ def compare(
     drawn = {label: [c for c in group if metric in c] for label, group in runs.items()}
     if not any(drawn.values()):
         return None
-    with figure(6.4, 4.0) as (made, (axes,)):
+    crowded = len(drawn) > CROWDED
+    with figure(8.6 if crowded else 6.4, 4.0) as (made, (axes,)):
         for number, (label, group) in enumerate(drawn.items()):
-            colour = COLOURS[number % len(COLOURS)]
+            colour, line = COLOURS[number % len(COLOURS)], LINES[number // len(COLOURS) % len(LINES)]
             if group:
                 curves = [(c.steps(metric).astype(np.float64), ema(c.values(metric), weight)) for c in group]
                 steps, mean, deviation = pooled(curves, bins)
                 seeds = f"{_shown(label)} ({len(group)} run{'s' if len(group) > 1 else ''})"
-                axes.plot(steps, mean, color=colour, label=seeds)
+                axes.plot(steps, mean, line, color=colour, label=seeds)
                 axes.fill_between(steps, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
             if reference and label in reference:
-                axes.plot(*reference[label], "--", color=colour, linewidth=1.2, label=f"{_shown(label)}, published")
+                axes.plot(*reference[label], "--", color=colour, linewidth=1.0)
+        if reference:
+            axes.plot([], [], "--", color=REAL, linewidth=1.0, label="published")
         steps_axis(axes)
         axes.set_ylabel(metric)
         axes.set_xlim(left=0)
         smoothing = f"moving average of weight {weight:g}, " if weight else ""
         axes.set_title(title or f"{metric}: {smoothing}mean and deviation in {bins} bins")
-        axes.legend(loc="best")
+        if crowded:
+            made.legend(loc="outside right upper")
+        else:
+            axes.legend(loc="best")
         return save(made, path)
