@@ -25,7 +25,7 @@ def smbrl_parts() -> Sequence[type[Part]]:
     from smbrl_plugins.dynamics.skill_dynamics import SkillDynamics
     from smbrl_plugins.dynamics.skill_mixture import SkillMixture
     from smbrl_plugins.encoders.deep import DeepEncoder
-    from smbrl_plugins.encoders.fourier import FourierEncoder, FourierStateEncoder
+    from smbrl_plugins.encoders.fourier import FourierEncoder
     from smbrl_plugins.encoders.mlp import MLPEncoder
     from smbrl_plugins.encoders.pixels import PixelEncoder
     from smbrl_plugins.encoders.simnorm import SimNormEncoder
@@ -46,14 +46,7 @@ def smbrl_parts() -> Sequence[type[Part]]:
     planners: list[type[Part]] = [CEM, ICEM, MPPI, PolicyOnly, RandomShooting]
     skills: list[type[Part]] = [LSTMSPiRLSkills, LSTMSkiMoVAE, SPiRLSkills, SkiMoVAE]
     agents: list[type[Part]] = [DADS, Dreamer, LatentMPC, LSP, SAC]
-    encoders: list[type[Part]] = [
-        DeepEncoder,
-        FourierEncoder,
-        FourierStateEncoder,
-        MLPEncoder,
-        PixelEncoder,
-        SimNormEncoder,
-    ]
+    encoders: list[type[Part]] = [DeepEncoder, FourierEncoder, MLPEncoder, PixelEncoder, SimNormEncoder]
     dynamics: list[type[Part]] = [RSSM, SimNormDynamics, SingleStepDynamics, SkillDynamics, SkillMixture]
     heads: list[type[Part]] = [PlainHeads, TDMPC2Heads]
     tasks: list[type[Part]] = [Calvin, Gymnasium, Kitchen, KitchenMisaligned, Maze, Tabletop]

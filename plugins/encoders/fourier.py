@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smbrl.errors import SmbrlError
 from smbrl.interfaces import Encoder, TaskSpec
 from smbrl.nn.frozen import FrozenLayers, as_array
 from smbrl.nn.mlp import MLP
@@ -72,45 +70,6 @@ class FourierEncoder(Encoder):
             return layers(inputs)
 
         return encode
-
-
-class FourierStateEncoder(FourierEncoder):
-    """The same for a state that is no place: sin and cos of 2^k pi x of its first elements, whatever they mean.
-
-    Joint angles need coarser features than a maze's walls. In the Kitchen they halve the cloning error of a skill
-    policy after as many updates.
-
-    Args:
-        spec: the task's shapes and normalisation.
-        latent: size of the latent.
-        elements: how many of the observation's first elements; None: all.
-        hidden: width of the hidden layer.
-        octaves: see `FourierEncoder`.
-        normalise: apply the task's normalisation.
-
-    Raises:
-        SmbrlError: the observation has fewer elements.
-    """
-
-    def __init__(
-        self,
-        spec: TaskSpec,
-        latent: int,
-        *,
-        elements: int | None = None,
-        hidden: int = 128,
-        octaves: int = 3,
-        normalise: bool = True,
-    ) -> None:
-        count = spec.observation if elements is None else elements
-        if not 0 <= count <= spec.observation:
-            raise SmbrlError(
-                f"FourierStateEncoder.elements is {count}, but the observation has {spec.observation}: give at most "
-                "that, or None for all"
-            )
-        super().__init__(
-            replace(spec, position=tuple(range(count))), latent, hidden=hidden, octaves=octaves, normalise=normalise
-        )
 
 
 def fourier_features(x: Tensor, position: Tensor, octaves: int) -> Tensor:

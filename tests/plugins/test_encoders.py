@@ -1,11 +1,9 @@
 import math
 
-import pytest
 import torch
-from smbrl_plugins.encoders.fourier import FourierEncoder, FourierStateEncoder
+from smbrl_plugins.encoders.fourier import FourierEncoder
 from smbrl_plugins.encoders.mlp import MLPEncoder
 
-from smbrl.errors import SmbrlError
 from smbrl.interfaces import TaskSpec
 from smbrl.testing import assert_conforms
 
@@ -41,20 +39,3 @@ def test_normalisation_can_be_left_to_the_environment():
     obs = torch.rand(3, 4) * 40
     raw = MLPEncoder(SPEC, 8, normalise=False)
     torch.testing.assert_close(raw(obs), raw.mlp(obs))
-
-
-def test_waves_of_a_state_are_those_of_its_first_elements():
-    assert_conforms(FourierStateEncoder)
-    state, place = FourierStateEncoder(SPEC, 8, elements=1, octaves=2), FourierEncoder(SPEC, 8, octaves=2)
-    obs = torch.randn(5, SPEC.observation)
-    features = state.features(obs)
-    assert features.shape == (5, SPEC.observation + 2 * 2)
-    torch.testing.assert_close(features[:, SPEC.observation], torch.sin(2 * math.pi * state.normalise(obs)[:, 0]))
-    assert place.features(obs).shape[1] == SPEC.observation + 2 * 2 * len(SPEC.position)
-    fast = state.fast()
-    torch.testing.assert_close(torch.from_numpy(fast(obs.numpy())), state(obs), rtol=1e-4, atol=1e-5)
-
-
-def test_waves_of_more_elements_than_there_are_is_one_line():
-    with pytest.raises(SmbrlError, match=f"elements is 99, but the observation has {SPEC.observation}"):
-        FourierStateEncoder(SPEC, 8, elements=99)
