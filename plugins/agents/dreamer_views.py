@@ -12,14 +12,11 @@ from smbrl.nn.precision import autocast
 from smbrl.nn.regression import ScalarHead
 
 
-class DreamerViews:
-    """Mixed into an agent that has ``world``, ``policy``, ``value``, ``skills`` and ``compute``. Leading dims are any;
-    no gradient flows; states are the most likely ones; everything that comes out is float32."""
+class WorldViews:
+    """Mixed into an agent that has ``world`` and ``compute``. Leading dims are any; no gradient flows; states are the
+    most likely ones; everything that comes out is float32."""
 
     world: WorldModel
-    policy: TanhNormalHead
-    value: ScalarHead
-    skills: SkillModel | None
     compute: Compute
 
     @torch.no_grad()
@@ -40,6 +37,14 @@ class DreamerViews:
         with autocast(self.compute):
             mean, _ = self.world.decoder(self.world.dynamics.latent(state))
         return self.world.encoder.denormalise(mean)
+
+
+class DreamerViews(WorldViews):
+    """The same for an agent that has ``policy``, ``value`` and ``skills`` too."""
+
+    policy: TanhNormalHead
+    value: ScalarHead
+    skills: SkillModel | None
 
     @torch.no_grad()
     def infer(self, obs: Tensor, actions: Tensor) -> Tensor:

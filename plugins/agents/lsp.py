@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from smbrl_plugins.agents.dreamer_losses import ActorLoss, Outlook, summary
+from smbrl_plugins.agents.dreamer_views import WorldViews
 from smbrl_plugins.agents.dreamer_world import Balance, Seen, WorldModel
 from smbrl_plugins.agents.lsp_model import Inference, SkillBox, SkillDreams
 from smbrl_plugins.dynamics.rssm import RSSM
@@ -25,7 +26,7 @@ from smbrl.nn.precision import autocast, compile_networks
 from smbrl.nn.regression import NormalHead
 
 
-class LSP(Agent):
+class LSP(WorldViews, Agent):
     """Dreamer's world model, a policy pi(a | s, z) that is also paid for making its skill known, a planner over z.
 
     (Xie, Bharadhwaj, Hafner, Garg, Shkurti: Latent Skill Planning for Exploration and Transfer, ICLR 2021. No code of
@@ -242,23 +243,9 @@ class LSP(Agent):
 
     # -- what pictures ask -------------------------------------------------------------------------
     @torch.no_grad()
-    def encode(self, obs: Tensor) -> Tensor:
-        """Raw observations ``(..., O)``, each the first of an episode -> world states ``(..., S)``."""
-        with autocast(self.compute):
-            return self.world.dynamics.initial(self.world.encoder(obs))
-
-    @torch.no_grad()
     def imagine(self, state: Tensor, decision: Tensor) -> Tensor:
         """``(..., S)``, decisions (or env actions alone) -> the state one env step later."""
-        with autocast(self.compute):
-            return self.world.dynamics.step(state, decision[..., : self.spec.action])
-
-    @torch.no_grad()
-    def decode(self, state: Tensor) -> Tensor:
-        """States ``(..., S)`` -> observations in the environment's units ``(..., O)``."""
-        with autocast(self.compute):
-            mean, _ = self.world.decoder(self.world.dynamics.latent(state))
-        return self.world.encoder.denormalise(mean)
+        return super().imagine(state, decision[..., : self.spec.action])
 
     # -- checkpoints -------------------------------------------------------------------------------
     def training_state(self) -> dict[str, Any]:
