@@ -52,6 +52,11 @@ def command(
             )
             bar.advance()
             outcome = "solved" if seen.success else "not solved"
+            if loaded.task.subtasks:
+                when = ", ".join(f"{name} at {at}" for name, at in seen.completed.items())
+                outcome += f", {len(seen.completed)} of {len(loaded.task.subtasks)} sub-tasks" + f": {when}" * bool(
+                    when
+                )
             paths.append(path)
             lines.append(f"{path}  {seen.steps} steps, return {seen.rewards.sum():g}, {outcome}")
     announce.add(loaded.folder, paths)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smbrl.analysis.intervals import wilson
 from smbrl.analysis.style import COLOURS, REAL, figure, save, steps_axis
 from smbrl.tracking.record import Columns
+from smbrl.training.intervals import wilson
 
 Floats = NDArray[np.float64]
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -15,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import smbrl
 from smbrl.analysis.imagines import JUDGES, Judges, can
-from smbrl.analysis.intervals import wilson
+from smbrl.analysis.subtasks import timelines
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Agent, Mode, Progress, Windows
+from smbrl.training import evaluations
 from smbrl.training.evaluate import EvaluationResult, evaluate
 from smbrl.training.load import LoadedRun
 from smbrl.training.seeding import derive, generator
@@ -67,6 +64,7 @@ class Judgement:
         step: env steps of training.
         seconds: that it took.
         path: where it was written.
+        picture: of when sub-tasks were completed; None where the task has none.
     """
 
     result: EvaluationResult
@@ -75,11 +73,12 @@ class Judgement:
     step: int
     seconds: float
     path: Path
+    picture: Path | None = None
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the success rate (Wilson)."""
-        return wilson(int(self.result.successes.sum()), len(self.result.successes))
+        return evaluations.interval(self.result)
 
 
 def judge(
@@ -120,37 +119,11 @@ def judge(
         step=step,
         progress=progress,
     )
-    how = "policy" if policy else "as trained"
-    path = run.folder.path / "evaluations" / f"step{step}-{how.replace(' ', '-')}-{_name(seed)}-{episodes}.json"
-    judgement = Judgement(result, how, seed, step, time.monotonic() - began, path)
-    _write(path, judgement)
-    return judgement
-
-
-def _name(seed: int | None) -> str:
-    return "final" if seed is None else f"seed{seed}"
-
-
-def _write(path: Path, judgement: Judgement) -> None:
-    result = judgement.result
-    content = {
-        "smbrl": smbrl.__version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "how": judgement.how,
-        "seed": judgement.seed,
-        "step": judgement.step,
-        "seconds": round(judgement.seconds, 2),
-        "success": result.success,
-        "success_95": list(judgement.interval),
-        "return": float(result.returns.mean()),
-        "returns": result.returns.tolist(),
-        "lengths": result.lengths.tolist(),
-        "successes": result.successes.tolist(),
-    }
-    try:
-        path.parent.mkdir(exist_ok=True)
-        draft = path.with_suffix(".tmp")
-        draft.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        os.replace(draft, path)
-    except OSError as error:
-        raise SmbrlError(f"cannot write {path} ({error.strerror}): make room or allow it, then try again") from error
+    seconds = time.monotonic() - began
+    how = evaluations.POLICY if policy else evaluations.TRAINED
+    path = evaluations.write(run.folder.path, result, how=how, seed=seed, step=step, seconds=seconds)
+    picture = None
+    if result.subtasks and result.completed is not None:
+        done = evaluations.Completions(result.subtasks, result.completed, result.lengths, step, how)
+        picture = timelines(done, run.folder.plots / "subtasks.png", limit=run.task.spec.time_limit)
+    return Judgement(result, how, seed, step, seconds, path, picture)

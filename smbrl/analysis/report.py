@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smbrl.analysis import coverage, curves, imagination, prediction, value_map
+from smbrl.analysis import coverage, curves, imagination, prediction, subtasks, value_map
 from smbrl.analysis.imagines import IMAGINES, INFERS, JUDGES, can
 from smbrl.analysis.judging import PolicyOnly
 from smbrl.analysis.readout import ReadOut
@@ -22,7 +22,7 @@ from smbrl.data.episodes import EpisodeStore
 from smbrl.interfaces import Agent, Task
 from smbrl.tracking.record import read
 from smbrl.tracking.tracker import Tracker
-from smbrl.training import checkpoint, online, pretrain
+from smbrl.training import checkpoint, evaluations, online, pretrain
 from smbrl.training.experiment import Experiment
 from smbrl.training.folder import RunFolder
 from smbrl.training.load import LoadedRun
@@ -157,6 +157,13 @@ def _losses(subject: Subject, plots: Path) -> list[Path]:
     return _one(curves.pretraining_curves(read(subject.folder.metrics), plots / "pretraining.png"))
 
 
+def _subtasks(subject: Subject, plots: Path) -> list[Path]:
+    done = evaluations.latest_completions(subject.folder.path)
+    if done is None:
+        return []
+    return _one(subtasks.timelines(done, plots / "subtasks.png", limit=subject.task.spec.time_limit))
+
+
 def _coverage(subject: Subject, plots: Path) -> list[Path]:
     path = plots / "coverage.png"
     return _one(coverage.coverage(subject.task, subject.observations, path, steps=subject.step or None))
@@ -206,6 +213,7 @@ def _one(path: Path | None) -> list[Path]:
 PICTURES: dict[str, Callable[[Subject, Path], list[Path]]] = {
     "the learning curve": _curve,
     "pre-training": _losses,
+    "sub-tasks": _subtasks,
     "where the agent has been": _coverage,
     "values": _value,
     "imagination": _imagination,

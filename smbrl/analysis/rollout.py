@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
@@ -15,6 +15,8 @@ from smbrl.interfaces import Agent, Mode
 from smbrl.training.seeding import derive, generator, untouched_globals
 
 Floats = NDArray[np.float32]
+Watch = Callable[[int, float, Mapping[str, int]], None]
+"""Called with env steps so far, return so far, and the env steps after which each completed sub-task was."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Trace:
         success: whether the task was solved.
         horizon: H.
         seed: that the episode was reset with.
+        completed: the env steps after which each completed sub-task was, in the order of time.
     """
 
     obs: Floats
@@ -38,6 +41,7 @@ class Trace:
     success: bool
     horizon: int
     seed: int
+    completed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -58,7 +62,7 @@ def trace(
     mode: Mode = "evaluate",
     step: int = 0,
     limit: int | None = None,
-    watch: Callable[[int, float], None] | None = None,
+    watch: Watch | None = None,
 ) -> Trace:
     """Play one episode.
 
@@ -69,7 +73,7 @@ def trace(
         mode: how to act.
         step: env steps of training, for the agent's schedules.
         limit: env steps after which to stop.
-        watch: called with (env steps so far, return so far) after the reset and after every env step.
+        watch: called after the reset and after every env step.
     """
     device = agent.compute.device
     stream = generator(device, seed, "trace")
@@ -80,9 +84,10 @@ def trace(
         decisions: list[Floats] = []
         rewards: list[float] = []
         memory = agent.initial_memory(1).to(device)
+        completed: dict[str, int] = {}
         success = over = False
         if watch:
-            watch(0, 0.0)
+            watch(0, 0.0, completed)
         while not over:
             now = torch.from_numpy(obs[-1][None]).to(device)
             decision, memory = agent.act(now, memory, mode=mode, step=step, generator=stream)
@@ -95,11 +100,20 @@ def trace(
                 actions.append(action)
                 rewards.append(float(reward))
                 success = success or bool(info.get("success", False))
+                for name in info.get("subtasks", ()):
+                    completed.setdefault(name, len(actions))
                 if watch:
-                    watch(len(actions), sum(rewards))
+                    watch(len(actions), sum(rewards), completed)
                 over = bool(terminated or truncated) or (limit is not None and len(actions) >= limit)
                 if over:
                     break
     return Trace(
-        np.stack(obs), np.stack(actions), np.stack(decisions), np.asarray(rewards), success, agent.horizon, seed
+        np.stack(obs),
+        np.stack(actions),
+        np.stack(decisions),
+        np.asarray(rewards),
+        success,
+        agent.horizon,
+        seed,
+        completed,
     )

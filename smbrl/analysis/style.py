@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,10 @@ LARGEST = 200_000
 """Bytes of a picture."""
 COLOURS = ("#1f6f8b", "#e07a3f", "#5d9c59", "#b5485d", "#7b6ba8", "#8a7f5c", "#4a4e57")
 """One for each curve: told apart in grey and by the colour-blind."""
+SUBTASKS = (*COLOURS[:6], "#d9a441", "#3fa79b", "#c77fb3", COLOURS[6])
+"""One for each sub-task, in the task's order; then for others that its data know."""
+NOTHING = "#e4e6ea"
+"""Where nothing is going on."""
 TIME = "viridis"
 """Colour map of training time."""
 REAL, IMAGINED, FLAT = "#30343b", "#e07a3f", "#1f6f8b"
@@ -49,6 +54,11 @@ _STYLE: dict[str, Any] = {
     "ytick.color": "#60656e",
     "savefig.facecolor": "white",
 }
+
+
+def subtask_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each sub-task, the same in every picture and video where the names come in the same order."""
+    return dict(zip(dict.fromkeys(names), itertools.cycle(SUBTASKS), strict=False))
 
 
 @contextmanager

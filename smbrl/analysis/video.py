@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smbrl.analysis.caption import Caption
 from smbrl.analysis.rollout import Trace, episode_seed, trace
 from smbrl.errors import SmbrlError
 from smbrl.interfaces import Agent, Mode, Task
@@ -30,7 +31,7 @@ def record(
     seconds: float = LONGEST,
     progress: Callable[[int, int], None] | None = None,
 ) -> Trace:
-    """Play an episode and film it (H.264 in mp4).
+    """Play an episode and film it (H.264 in mp4), with a caption that tells its sub-tasks as they are completed.
 
     Args:
         agent: acts.
@@ -55,21 +56,26 @@ def record(
     try:
         writer = _writer(draft)
         try:
-            latest: list[NDArray[np.uint8]] = []
+            caption: Caption | None = None
 
-            def watch(steps: int, total: float) -> None:
+            def show(text: str, completed: Mapping[str, int]) -> NDArray[np.uint8]:
+                nonlocal caption
+                frame = _frame(env, name)
+                caption = caption or Caption(frame.shape[1], task.subtasks, limit)
+                return caption.under(frame, text, completed)
+
+            def watch(steps: int, total: float, completed: Mapping[str, int]) -> None:
                 if steps % every == 0:
-                    frame = _caption(_frame(env, name), f"{name}  step {steps}  return {total:g}")
-                    latest[:] = [frame]
-                    writer.append_data(frame)
+                    writer.append_data(show(f"{name}   step {steps}   return {total:g}", completed))
                     if progress:
                         progress(steps, limit)
 
             seen = trace(agent, env, seed=episode_seed(seed, episode), mode=mode, step=step, watch=watch)
             word = "solved" if seen.success else "not solved"
-            text = f"{name}  step {seen.steps}  return {seen.rewards.sum():g}  {word}"
+            text = f"{name}   step {seen.steps}   return {seen.rewards.sum():g}   {word}"
+            last = show(text, seen.completed)
             for _ in range(FPS):  # a second to look at how it ended
-                writer.append_data(_caption(_frame(env, name), text))
+                writer.append_data(last)
         finally:
             writer.close()
         draft.replace(path)
@@ -93,14 +99,3 @@ def _frame(env: Any, name: str) -> NDArray[np.uint8]:
     if not isinstance(picture, np.ndarray) or picture.ndim != 3:
         raise SmbrlError(f"task {name} draws no pictures: its render() returns {type(picture).__name__}")
     return np.asarray(picture, np.uint8)
-
-
-def _caption(frame: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    """A strip with text below a frame; sides made even, as the codec wants them."""
-    from PIL import Image, ImageDraw
-
-    height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
-    image = Image.new("RGB", (width, height + 22), "white")
-    image.paste(Image.fromarray(frame[:height, :width, :3]), (0, 0))
-    ImageDraw.Draw(image).text((6, height + 5), text, fill=(48, 52, 59))
-    return np.asarray(image, np.uint8)

@@ -15,7 +15,6 @@ from torch import Tensor
 
 import smbrl
 from smbrl import config
-from smbrl.analysis.intervals import wilson
 from smbrl.data import store
 from smbrl.data.files import read_metadata
 from smbrl.errors import SmbrlError
@@ -27,6 +26,7 @@ from smbrl.tracking.record import read
 from smbrl.training import identity, online
 from smbrl.training.device import versions
 from smbrl.training.folder import RunFolder
+from smbrl.training.intervals import wilson
 from smbrl.training.load import load_run
 
 RESULTS = ("success", "return", "length", "subtasks", "episodes")

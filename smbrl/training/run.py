@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,9 +18,10 @@ from smbrl.interfaces import Agent
 from smbrl.tracking import record
 from smbrl.tracking.progress import ProgressBars
 from smbrl.tracking.tracker import Tracker
-from smbrl.training import announce, online, pretrain, pretrained, team
+from smbrl.training import announce, evaluations, online, pretrain, pretrained, team
 from smbrl.training.checkpoint import Checkpoint
 from smbrl.training.device import usable_cores, versions
+from smbrl.training.evaluate import EvaluationResult
 from smbrl.training.experiment import Experiment
 from smbrl.training.folder import OPERATIVE, RunFolder
 from smbrl.training.guard import DivergedError
@@ -282,6 +284,7 @@ class _Run:
         if loop.best_success is not None:
             results["best_success"] = loop.best_success
         if experiment.evaluation.episodes:
+            began = time.monotonic()
             with session.phase(FINAL), session.interrupt.patient():
                 result = play(
                     session,
@@ -295,9 +298,22 @@ class _Run:
                 )
             metrics = result.metrics(FINAL)
             session.tracker.log(metrics, loop.step, FINAL)
+            self._keep(result, loop.step, time.monotonic() - began)
             results |= {name.partition("/")[2]: value for name, value in metrics.items()}
         session.tracker.flush()
         session.folder.update(results=results, seconds=session.seconds, step=loop.step, success=results.get("success"))
+
+    def _keep(self, result: EvaluationResult, step: int, seconds: float) -> None:
+        """Every episode of the final evaluation, as a file; the run is not lost to a full disk."""
+        session = self.session
+        try:
+            path = evaluations.write(
+                session.folder.path, result, how=evaluations.TRAINED, seed=None, step=step, seconds=seconds
+            )
+        except SmbrlError as error:
+            logger.warning(str(error))
+        else:
+            session.tracker.artifact(path)
 
 
 def _summary(folder: RunFolder) -> Summary:

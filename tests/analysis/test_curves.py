@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from smbrl.analysis.curves import compare, ema, learning_curve, pooled
-from smbrl.analysis.intervals import wilson
 from smbrl.analysis.style import LARGEST, figure, save, short
 from smbrl.tracking.record import Record, read
+from smbrl.training.intervals import wilson
 
 
 def columns(path, success=True, steps=60, seed=0, bonus=0.0):

@@ -93,11 +93,16 @@ def test_a_run_ends_with_its_pictures(trained: Path) -> None:
 
 
 def test_eval_repeats_the_final_evaluation(trained: Path, run: Run) -> None:
+    (path,) = (trained / "evaluations").glob("*-final-3.json")
+    own = json.loads(path.read_text())
+    path.unlink()
     code, out, err = run("eval", "small", "-n", "3")
     assert code == 0, err
     assert "95 % interval" in out
-    (path,) = (trained / "evaluations").glob("*-final-3.json")
+    assert "sub-tasks" not in out
     found = json.loads(path.read_text())
+    assert "completed" not in found
+    assert {**found, "created": "", "seconds": 0} == {**own, "created": "", "seconds": 0}
     record = read(trained / "metrics.jsonl")
     assert found["success"] == record.last("final/success")
     assert found["return"] == pytest.approx(record.last("final/return"))
