@@ -33,7 +33,20 @@ import typer
 from smbrl.errors import SmbrlError
 
 COMMANDS = {
-    "Run": ("train", "resume", "eval", "predict", "record", "export", "compare", "sweep", "reproduce", "runs", "sync"),
+    "Run": (
+        "train",
+        "resume",
+        "eval",
+        "predict",
+        "skills",
+        "record",
+        "export",
+        "compare",
+        "sweep",
+        "reproduce",
+        "runs",
+        "sync",
+    ),
     "Data": ("data",),
     "Configuration": ("config", "list", "describe", "plugin"),
     "Machine": ("doctor", "bench"),

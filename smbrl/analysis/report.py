@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smbrl.analysis import coverage, curves, imagination, prediction, subtasks, value_map
+from smbrl.analysis import coverage, curves, embedding, imagination, prediction, subtasks, value_map
 from smbrl.analysis.imagines import IMAGINES, INFERS, JUDGES, can
 from smbrl.analysis.judging import PolicyOnly
 from smbrl.analysis.readout import ReadOut
@@ -20,6 +20,7 @@ from smbrl.analysis.rollout import Trace, episode_seed, trace
 from smbrl.data import store
 from smbrl.data.episodes import EpisodeStore
 from smbrl.interfaces import Agent, Task
+from smbrl.policy.views import Skills
 from smbrl.tracking.record import read
 from smbrl.tracking.tracker import Tracker
 from smbrl.training import checkpoint, evaluations, online, pretrain
@@ -33,6 +34,7 @@ TRACES = 3
 TRACE_STEPS = 1000
 PREDICTED_STEPS = 500
 TRAJECTORIES = 100
+WINDOWS = 2000
 
 
 @dataclass
@@ -206,6 +208,16 @@ def _prediction(subject: Subject, plots: Path) -> list[Path]:
     return made + _one(prediction.trajectory_pictures(subject.task, truth, found, plots / "prediction_paths.png"))
 
 
+def _skills(subject: Subject, plots: Path) -> list[Path]:
+    if Skills.of(subject.agent) is None:
+        return []
+    episodes, skills = subject.held_out(), Skills.of(subject.pretrained())
+    if episodes is None or skills is None:
+        return []
+    stream = generator(episodes.device, 0, "skills")
+    return [embedding.picture(embedding.embed(subject.task, skills, episodes, WINDOWS, stream), plots / "skills.png")]
+
+
 def _one(path: Path | None) -> list[Path]:
     return [] if path is None else [path]
 
@@ -218,4 +230,5 @@ PICTURES: dict[str, Callable[[Subject, Path], list[Path]]] = {
     "values": _value,
     "imagination": _imagination,
     "long-horizon prediction": _prediction,
+    "skills": _skills,
 }

@@ -128,14 +128,17 @@ class EpisodeStore:
         Raises:
             SmbrlError: no episode is as long as one decision.
         """
+        episode, step = self.draw(batch, horizon, generator)
+        return self.window(self.starts[episode] + step, self.lengths[episode] - step, decisions, horizon)
+
+    def draw(self, batch: int, horizon: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Where ``sample`` has its windows begin: episodes ``(B,)`` and steps in them ``(B,)``."""
         last = self._last(horizon)
         place = torch.randint(int(last[-1]), (batch,), generator=generator, device=generator.device).to(last.device)
         episode = torch.searchsorted(last, place, right=True)
-        length = self.lengths[episode]
         # steps from the start to the episode's end: place counts down from the episode's running total
         left = last[episode] - place + (horizon - 1)
-        first = self.starts[episode] + length - left
-        return self.window(first, left, decisions, horizon)
+        return episode, self.lengths[episode] - left
 
     def window(self, first: Tensor, left: Tensor, decisions: int, horizon: int) -> SkillWindows:
         """The windows that begin at rows ``first (B,)`` with ``left (B,)`` steps to their episode's end."""

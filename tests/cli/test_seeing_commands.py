@@ -14,6 +14,7 @@ from smbrl_cli import main
 
 import smbrl
 from smbrl.analysis import report
+from smbrl.policy.views import Skills
 from smbrl.tracking.record import read
 from smbrl.training.evaluate import evaluate
 from smbrl.training.load import load_run
@@ -85,6 +86,7 @@ def test_a_run_ends_with_its_pictures(trained: Path) -> None:
         "imagination.png",
         "prediction_error.png",
         "prediction_paths.png",
+        "skills.png",
     }
     for path in (trained / "plots").glob("*.png"):
         with Image.open(path) as image:
@@ -131,6 +133,27 @@ def test_predict_compares_with_a_flat_model(trained: Path, run: Run) -> None:
     assert set(found["models"]) == {"skill dynamics", "flat model"}
     assert found["models"]["flat model"]["trajectories"] == 5
     assert found["models"]["flat model"]["error"]["60"]["mean"] > 0.0
+
+
+def test_skills_are_embedded_beside_the_prior(trained: Path, run: Run) -> None:
+    (trained / "plots" / "skills.png").unlink()
+    code, out, err = run("skills", "small", "-n", "300")
+    assert code == 0, err
+    assert "95 % region has" in out
+    assert str(trained / "plots" / "skills.png") in out
+    assert (trained / "plots" / "skills.png").stat().st_size <= 200_000
+    found = json.loads((trained / "plots" / "skills.json").read_text())
+    assert (found["windows"], found["coloured_by"]) == (300, "direction")
+    assert sum(found["explained"]) == pytest.approx(1.0, abs=0.01)
+    assert 0.0 <= found["prior_covers"] <= 1.0
+
+
+def test_skills_of_a_method_without_any_are_one_line(trained: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Skills, "of", lambda agent: None)
+    code, _, err = run("skills", "small")
+    assert code == 2
+    assert err == "error: LatentMPC of run small has no skills learned from data: smbrl skills is for methods that " \
+        "pre-train skills (SkiMo, SPiRL)\n"  # fmt: skip
 
 
 def test_record_films_episodes(trained: Path, run: Run) -> None:
@@ -233,6 +256,7 @@ def test_runs_are_compared_in_one_report(trained: Path, run: Run, tmp_path: Path
         (("export", "small", "--to", "/dev/null"), "/dev/null is a file; name a folder"),
         (("export", "small", "--to", "/dev/null/x"), "cannot write /dev/null/x (Not a directory)"),
         (("predict", "small", "--steps", "99999"), "no held-out trajectory has 99999 steps"),
+        (("skills", "small", "-n", "5"), "--windows is 5; it must be at least 10"),
         (("predict", "small", "--flat-updates", "-1"), "--flat-updates is -1; it must be at least 0"),
     ],
 )
@@ -259,9 +283,10 @@ def test_a_picture_that_fails_is_one_warning(trained: Path, run: Run, monkeypatc
 
 def test_predictions_need_the_data(trained: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SMBRL_HOME", str(tmp_path))
-    code, _, err = run("predict", "small")
-    assert code == 2
-    assert "the offline data of Maze are not in the store" in err
+    for command in ("predict", "skills"):
+        code, _, err = run(command, "small")
+        assert code == 2
+        assert "the offline data of Maze are not in the store" in err
 
 
 def test_doctor_looks_at_everything(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
