@@ -153,7 +153,13 @@ class KitchenEnv(gymnasium.Env[Floats, Floats]):
         if self._view is None:
             size = (max(round(self.pixels * 4 / 3), 16), self.pixels)
             self._view = Offscreen(
-                copy(self.model), size, lookat=(-0.2, 0.5, 2.0), azimuth=70.0, elevation=-35.0, distance=2.2
+                copy(self.model),  # it is written to
+                size,
+                lookat=(-0.2, 0.5, 2.0),
+                azimuth=70.0,
+                elevation=-35.0,
+                distance=2.2,
+                sky=225,  # the scene's own is a night with stars
             )
         return self._view.frame(self._qpos)
 

@@ -28,6 +28,7 @@ class Offscreen:
         distance: from that point, metres.
         shadows: whether to draw them; several times slower without a graphics card.
         groups: of the geometries that are drawn.
+        sky: shade of what lies behind everything, 0 to 255; None: the model's own. It is written into the model.
     """
 
     def __init__(
@@ -41,8 +42,11 @@ class Offscreen:
         distance: float,
         shadows: bool = False,
         groups: Sequence[int] = (0, 1, 2),
+        sky: int | None = None,
     ) -> None:
         self.model = model
+        if sky is not None:
+            _paint_sky(model, sky)
         self._data = mujoco.MjData(model)
         self._rect = mujoco.MjrRect(0, 0, *size)
         model.vis.global_.offwidth = max(size[0], model.vis.global_.offwidth)
@@ -107,3 +111,10 @@ class Offscreen:
             self._gl.free()
             self._gl = None
         self._scene = None
+
+
+def _paint_sky(model: mujoco.MjModel, shade: int) -> None:
+    for texture in np.flatnonzero(model.tex_type == mujoco.mjtTexture.mjTEXTURE_SKYBOX.value):
+        first = model.tex_adr[texture]
+        size = model.tex_width[texture] * model.tex_height[texture] * model.tex_nchannel[texture]
+        model.tex_data[first : first + size] = shade

@@ -135,3 +135,21 @@ def test_gymnasium_knows_them():
         env = gymnasium.make(f"smbrl/{name}-v0")
         assert isinstance(env.unwrapped, kind)
         assert env.unwrapped.progress.names == (KITCHEN if name == "Kitchen" else MISALIGNED)
+
+
+def test_pictures_show_the_mechanisms_by_day():
+    env = KitchenEnv(render_mode="rgb_array", pixels=120)
+    sky = env.model.tex_data.copy()
+    pictures = []
+    try:
+        for qpos in (START, achieved("microwave")):
+            env.reset(seed=0, options={"qpos": qpos})
+            pictures.append(env.render())
+    except SmbrlError as error:
+        pytest.skip(str(error))  # no OpenGL on this machine
+    finally:
+        env.close()
+    assert pictures[0].shape == (120, 160, 3)
+    assert np.abs(pictures[1].astype(int) - pictures[0])[:, :80].max() > 60
+    assert pictures[0][:25, -10:].min() > 200  # past the wall
+    np.testing.assert_array_equal(env.model.tex_data, sky)  # all environments share it
