@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TEXT, LATER, LINE = "#30343b", "#9a9fa8", "#d5d8dd"
 LINE_HEIGHT, CHIP_HEIGHT = 22, 20
-GAP, INSIDE = 6, 7
+GAP, INSIDE = 4, 4
 """Pixels between labels, and between a label's edge and its text."""
 
 
@@ -40,7 +40,7 @@ class Caption:
         self.places: dict[str, tuple[int, int, int]] = {}
         left, top = GAP, LINE_HEIGHT
         for name in subtasks:
-            wide = round(_font(True).getlength(f"{name} {longest}")) + 2 * INSIDE
+            wide = round(max(_font().getlength(f"{name} {longest}"), _font(True).getlength(name))) + 2 * INSIDE
             if left > GAP and left + wide + GAP > self.width:
                 left, top = GAP, top + CHIP_HEIGHT + GAP
             self.places[name] = (left, top, left + wide)
@@ -74,7 +74,7 @@ class Caption:
         middle = ((left + right) / 2, tall + top + CHIP_HEIGHT / 2)
         if step is not None:
             draw.rounded_rectangle(box, 5, fill=colour)
-            draw.text(middle, f"{name} {step}", fill="white", font=_font(True), anchor="mm")
+            draw.text(middle, f"{name} {step}", fill="white", font=_font(), anchor="mm")
         else:
             draw.rounded_rectangle(box, 5, outline=colour if ahead else LINE, width=2 if ahead else 1)
             draw.text(middle, name, fill=colour if ahead else LATER, font=_font(ahead), anchor="mm")
