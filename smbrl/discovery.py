@@ -89,8 +89,7 @@ def misfit(entry: metadata.EntryPoint) -> str | None:
     """What can be said against a plugin before it is imported (its own requirements, say), or None."""
     if not entry.pattern.match(entry.value):
         return f"entry point {entry.value!r} is neither 'module' nor 'module:object'"
-    distribution = entry.dist
-    for text in (distribution.requires if distribution is not None else None) or []:
+    for text in _requirements(entry.dist):
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
@@ -100,6 +99,14 @@ def misfit(entry: metadata.EntryPoint) -> str | None:
         if ours and applies and not requirement.specifier.contains(__version__, prereleases=True):
             return f"needs smbrl{requirement.specifier}, this is smbrl {__version__}: install versions that fit"
     return None
+
+
+def _requirements(distribution: metadata.Distribution | None) -> list[str]:
+    """What a distribution says that it needs; nothing if it says nothing that can be read."""
+    try:
+        return list((distribution.requires if distribution is not None else None) or [])
+    except (OSError, ValueError):  # newer readers raise where older ones found nothing
+        return []
 
 
 @contextmanager

@@ -366,6 +366,9 @@ def test_a_broken_distribution_is_one_line(install: Install, tmp_path: Path, tex
 
 
 def test_a_distribution_without_metadata_is_no_obstacle(install: Install, tmp_path: Path) -> None:
+    import importlib_metadata  # MLflow's dependency: once imported, its finder (which raises) answers before Python's
+
+    assert importlib_metadata.distribution
     distribute(tmp_path, "acme", "[smbrl]\nx = no_such_module_anywhere\n")
     (tmp_path / "acme-1.2.dist-info" / "METADATA").unlink()
     (line,) = install({}).problems
