@@ -27,9 +27,20 @@ REST = 0.05
 """Pull of the unused degree of freedom towards the favourite posture."""
 HELD = 12
 """Steps in a row that a command waits for the hand before the movement is given up."""
-FREE_SPEED = 0.45
+FREE_SPEED = 0.55
 """Where nothing is touched, m/s."""
-OPEN, CLOSED = 1.0, -1.0
+OPEN, CLOSED = 0.3, -0.3
+"""Actions of the fingers: enough to open, close and hold."""
+GRIPPING = 0.2
+"""Largest change of that action per step."""
+FOLLOWED = np.array([0.51, 0.35, 0.50, 0.51, 0.61, 0.63, 0.62])
+"""Share of the way to its target that a joint goes in a step (measured; the controllers lag by design)."""
+CORRECTED = 0.4
+"""Share of a joint's distance from its command that a step makes up for."""
+HURRY = 0.85
+"""Largest action that commands ask of any joint, times the style's speed; what is left is for corrections."""
+SWELL = 0.4
+"""Largest change of that action per step."""
 
 
 class OverError(Exception):
@@ -101,9 +112,10 @@ def _towards(now: Floats, wanted: Floats, largest: float) -> tuple[Floats, float
 class Arm:
     """Drives the arm of an environment and keeps what was observed and done.
 
-    The commanded pose moves in a straight line at a given speed; damped least squares turn it into joint positions;
-    the action is what brings the controllers' target there, with a slowly adapting offset against their lag. Actions
-    follow from the *observed* joints, so the sensors' noise does not reach the targets.
+    The commanded pose moves in a straight line at a given speed; damped least squares turn it into joint positions,
+    which change no faster than the controllers can follow and without jerks: a policy that sees only noisy joints has
+    to learn these actions. The action is what makes the joints follow, with a share of what they are behind, from the
+    *true* joints: sensor noise does not reach the actions, it moves the arm a little, as when people steered it.
 
     Args:
         env: after ``reset``.
@@ -130,7 +142,8 @@ class Arm:
         self._low[5] = 0.02  # below it the action space ends
         self.posture = START[:7].copy()
         self.joints: Floats = self.data.qpos[:7].copy()  # commanded
-        self._offset = np.zeros(7)
+        self._asked = np.zeros(7)  # by the last change of the commanded joints, as an action
+        self._gripped = OPEN
         self.position, self.orientation = self._pose(self.joints)  # commanded
         self.grip = OPEN
 
@@ -191,17 +204,29 @@ class Arm:
         step: Floats = inverse @ (error - jacobian @ rest) + rest
         return step
 
+    def _within(self, joints: Floats) -> Floats:
+        """``joints``, or so far on the way there as the arm can follow smoothly; all joints slow down alike."""
+        asked = (joints - self.joints) / (FOLLOWED * STRIDE)
+        largest = min(HURRY * self.style.speed, 0.95)
+        asked *= min(1.0, largest / (np.abs(asked).max() + 1e-9))
+        change = asked - self._asked
+        asked = self._asked + change * min(1.0, SWELL / (np.abs(change).max() + 1e-9))
+        self._asked = asked
+        within: Floats = self.joints + asked * FOLLOWED * STRIDE
+        return within
+
     def _act(self) -> None:
         """One step towards the commanded joints and grip."""
         if self.steps >= self.longest:
             raise OverError
-        seen, true = self.observations[-1][:7], self.data.qpos[:7]
-        self._offset = np.minimum(np.maximum(self._offset + 0.15 * (self.joints - true), -0.12), 0.12)
+        lag = self.joints - self._asked * FOLLOWED * STRIDE - self.data.qpos[:7]
+        weight = self.data.qfrc_bias[:7] / self.model.actuator_gainprm[:7, 0]  # what gravity pulls it off its target
         action = np.empty(9)
-        action[:7] = (self.joints + self._offset - seen) / STRIDE
+        action[:7] = self._asked + CORRECTED * lag / (FOLLOWED * STRIDE) + weight / STRIDE
         if self.style.tremor:
             action[:7] += self.style.tremor * self.rng.standard_normal(7)
-        action[7:] = self.grip
+        self._gripped += min(max(self.grip - self._gripped, -GRIPPING), GRIPPING)
+        action[7:] = self._gripped
         applied = np.minimum(np.maximum(action, -1.0), 1.0).astype(np.float32)
         self.observations.append(self.env.step(applied)[0])
         self.actions.append(applied)
@@ -244,6 +269,7 @@ class Arm:
         while True:
             left = wanted - self.position
             length = float(np.linalg.norm(left))
+            before, turned, turn = self.position, self.orientation, 0.0
             if float(np.linalg.norm(self.hand - self.position)) < leash:
                 self.position = wanted if length <= stride else self.position + left * (stride / length)
                 held = 0
@@ -253,8 +279,15 @@ class Arm:
                     return False
             angle = 0.0
             if orientation is not None:
-                self.orientation, angle = _towards(self.orientation, orientation, 2.0 * pace * SECONDS)
-            self.joints = self._solve()
+                turn = 2.0 * pace * SECONDS
+                self.orientation, angle = _towards(self.orientation, orientation, turn)
+            joints = self._solve()
+            within = self._within(joints)
+            part = np.abs(within - self.joints).max() / (np.abs(joints - self.joints).max() + 1e-9)
+            if part < 1.0:  # the command waits for the arm
+                self.position = before + max(float(part), 0.2) * (self.position - before)
+                self.orientation = _towards(turned, self.orientation, max(float(part), 0.2) * turn)[0]
+            self.joints = within
             self._act()
             if until is not None and until():
                 return True
@@ -269,15 +302,15 @@ class Arm:
         """Close or open the fingers where the hand is."""
         self.grip = grip
         for _ in range(steps):
+            self.joints = self._within(self.joints)
             self._act()
 
-    def home(self, near: float = 0.25, steps: int = 20) -> None:
+    def home(self, near: float = 0.5, steps: int = 15) -> None:
         """Back towards the start posture, joint by joint."""
         self.grip = OPEN
         goal = START[:7]
         for _ in range(steps):
-            self.joints = self.joints + np.clip(goal - self.joints, -0.14, 0.14) * min(self.style.speed, 1.1)
-            self._offset *= 0.8
+            self.joints = self._within(goal)
             self._act()
             if np.abs(goal - self.data.qpos[:7]).max() < near:
                 break

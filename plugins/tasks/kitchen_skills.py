@@ -14,7 +14,7 @@ from smbrl_plugins.tasks.kitchen_physics import START
 
 MICROWAVE_HINGE, CABINET_HINGE = (-1.128, 0.455), (-0.224, 0.71)
 """(x, y) of the doors' hinges, m."""
-SLOW = 0.3
+SLOW = 0.42
 """Speed while something is touched, m/s."""
 ALIGNED = 0.012
 """How near the way-point before a contact must be reached, m."""
@@ -37,26 +37,30 @@ def microwave(arm: Arm) -> None:
     arm.clench(CLOSED, 3)
     for angle in (0.25, 0.5, 0.72, 0.85):
         x, y = around(handle, MICROWAVE_HINGE, -angle)
-        if arm.move((x, y, height), hand, speed=SLOW, wait=2, until=opened):
+        if arm.move((x, y, height), hand, speed=0.75 * SLOW, wait=2, until=opened):
             break
     arm.clench(OPEN, 3)
     arm.move(beside(arm.position, 0.05, -0.1, 0.05), hand, near=FREE, exact=False)
 
 
 def kettle(arm: Arm) -> None:
-    """Push it to the back burner with the hand between its handle and its body, turned as people turn it."""
+    """Take it by the handle, from the left, and push it to the back burner, turned on the way as people turn it."""
     at = arm.data.qpos[23:26].copy()
-    hand, height = facing(roll=0.6), at[2] + 0.14
-    arm.posture = np.array([-1.07, -1.5, 1.88, -2.12, -0.31, 1.19, 2.25])
+    arm.posture = np.array([-0.8, -1.76, 2.0, -2.2, 0.1, 1.0, 2.0])
+    grasp, hand = beside(at, -0.09, 0.01, 0.19), facing(yaw=-0.5)
 
     def there() -> bool:
-        return arm.joint(24) > 0.64 + 0.2 * (arm.style.overshoot - 1.0)
+        return arm.joint(24) > 0.72 + 0.1 * (arm.style.overshoot - 1.0)
 
-    arm.move((at[0], 0.10, 2.0), hand, grip=OPEN, near=FREE, exact=False)
-    arm.move((at[0], 0.12, height), hand, near=ALIGNED, wait=6)
-    arm.move((at[0], at[1] + 0.24, height), hand, speed=SLOW, until=there)
-    arm.move((at[0], 0.2, height + 0.06), hand, near=FREE)
-    arm.move((at[0], 0.15, 2.0), hand, near=0.1, exact=False)
+    arm.move(beside(grasp, -0.065, -0.113, 0.0), hand, grip=OPEN, near=ALIGNED, wait=6)
+    arm.move(grasp, hand, speed=SLOW, near=ALIGNED)
+    arm.clench(CLOSED, 3)
+    for part in (0.25, 0.5, 0.75, 1.0, 1.15):
+        on = beside(grasp, -0.028 * part, 0.4 * part, 0.01)
+        if arm.move(on, facing(yaw=-0.5 + 0.25 * part), speed=SLOW, near=0.03, wait=1, until=there):
+            break
+    arm.clench(OPEN, 3)
+    arm.move(beside(arm.position, -0.05, -0.14, 0.03), facing(yaw=-0.25), near=FREE, exact=False)
 
 
 def _burner(arm: Arm, site: str, element: int) -> None:
@@ -67,7 +71,7 @@ def _burner(arm: Arm, site: str, element: int) -> None:
         return arm.joint(element) < -0.82 * arm.style.overshoot
 
     arm.move((knob[0], knob[1] - 0.13, knob[2]), facing(), grip=OPEN, near=ALIGNED, wait=8, leash=0.08)
-    arm.move(knob, facing(), speed=SLOW, near=0.01, leash=0.05)
+    arm.move(knob, facing(), speed=SLOW, near=0.01, wait=3, leash=0.05)
     arm.clench(CLOSED, 3)
     for roll in (0.5, 1.0, 1.3):
         if arm.move(knob, facing(roll=roll), wait=2, near=0.0, until=turned):
@@ -113,7 +117,7 @@ def slide_cabinet(arm: Arm) -> None:
 
     arm.move((handle[0] - 0.075, handle[1] - 0.16, height), hand, grip=CLOSED, near=ALIGNED, wait=8)
     arm.move((handle[0] - 0.065, handle[1] + 0.01, height), hand, speed=SLOW, near=ALIGNED, wait=8)
-    arm.move((handle[0] + 0.42, handle[1] + 0.01, height), hand, speed=0.2, leash=0.08, until=opened)
+    arm.move((handle[0] + 0.42, handle[1] + 0.01, height), hand, speed=0.75 * SLOW, leash=0.08, until=opened)
     arm.move(beside(arm.position, -0.03, -0.15, -0.05), hand, near=FREE, exact=False)
 
 
@@ -131,7 +135,7 @@ def hinge_cabinet(arm: Arm) -> None:
     arm.clench(CLOSED, 3)
     for angle in np.arange(0.2, 1.5, 0.2):
         x, y = around(handle, CABINET_HINGE, angle)
-        if arm.move((x, y, height), facing(yaw=0.5 * angle), speed=0.2, leash=0.08, wait=1, until=opened):
+        if arm.move((x, y, height), facing(yaw=0.5 * angle), speed=0.75 * SLOW, leash=0.08, wait=1, until=opened):
             break
     arm.clench(OPEN, 3)
     arm.move(beside(arm.position, 0.0, -0.12, -0.03), near=FREE)
