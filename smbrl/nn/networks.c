@@ -12,10 +12,11 @@ enum { LINEAR, ELU, NORM_TANH, SCALAR };
 enum { BLOCK = 24, BACK = 96, TALL = 6, WIDEST = 512, LONGEST = 1024 };
 
 /* One layer. Packed weights hold two rows of a matrix side by side, element by element, as vdpbf16ps reads them, and
-   are zero up to a multiple of 16 columns. */
+   are zero up to a multiple of 16 columns. They lie in panels of 64 columns (32 and 16 at the end), each of them
+   whole in one piece: a product reads memory forwards, on few pages. */
 typedef struct {
     const float *weight, *bias, *gain, *shift; /* the parameters; the last two of NORM_TANH only */
-    bf16 *forward, *backward; /* packed: (inputs / 2, outputs, 2), (outputs / 2, inputs, 2) */
+    bf16 *forward, *backward; /* packed: panels of (inputs / 2, outputs, 2), of (outputs / 2, inputs, 2) */
     float *padded;            /* the bias, as long as the packed columns */
     int64_t inputs, outputs, kind;
     int64_t transposed; /* whether the weight is (inputs, outputs), not (outputs, inputs) */
@@ -65,19 +66,30 @@ static inline __m512 tangent(__m512 x) {
 
 /* -- packing -------------------------------------------------------------------------------------------------- */
 
-/* w (rows, columns) -> pairs of rows (rows / 2, wide(columns), 2) */
+/* Where pair `pair` of the column's panel begins, and the column in it, in pairs; columns is a multiple of 16. */
+static inline int64_t packed(int64_t pair, int64_t pairs, int64_t column, int64_t columns) {
+    int64_t start = column / 64 * 64, panel = 64;
+    if (columns - start < 64) {
+        panel = columns - start < 32 ? 16 : 32;
+        if (column - start >= panel) start += panel, panel = 16;
+    }
+    return start * pairs + pair * panel + column - start;
+}
+
+/* w (rows, columns) -> panels of pairs of rows (rows / 2, wide(columns), 2) */
 static void pair_rows(const float *w, int64_t rows, int64_t columns, bf16 *out) {
+    int64_t pairs = (rows + 1) / 2, across = wide(columns);
     for (int64_t r = 0; r < rows; r += 2)
-        for (int64_t c = 0; c < columns; c += 16, out += 32) {
+        for (int64_t c = 0; c < columns; c += 16) {
             __mmask16 some = first(columns - c);
             __m256i even = rounded(_mm512_maskz_loadu_ps(some, w + r * columns + c));
             __m256i odd = _mm256_setzero_si256();
             if (r + 1 < rows) odd = rounded(_mm512_maskz_loadu_ps(some, w + (r + 1) * columns + c));
-            _mm512_storeu_si512(out, paired(even, odd));
+            _mm512_storeu_si512(out + 2 * packed(r / 2, pairs, c, across), paired(even, odd));
         }
 }
 
-/* w (rows, columns) -> pairs of columns (columns / 2, wide(rows), 2) */
+/* w (rows, columns) -> panels of pairs of columns (columns / 2, wide(rows), 2) */
 static void pair_columns(const float *w, int64_t rows, int64_t columns, bf16 *out) {
     int64_t pairs = (columns + 1) / 2, across = wide(rows);
     uint32_t *to = (uint32_t *)out, row[WIDEST / 2];
@@ -86,7 +98,7 @@ static void pair_columns(const float *w, int64_t rows, int64_t columns, bf16 *ou
             __mmask16 some = r < rows ? first(columns - c) : 0;
             store((bf16 *)row + c, _mm512_maskz_loadu_ps(some, w + r * columns + c));
         }
-        for (int64_t p = 0; p < pairs; p++) to[p * across + r] = row[p];
+        for (int64_t p = 0; p < pairs; p++) to[packed(p, pairs, r, across)] = row[p];
     }
 }
 
@@ -107,11 +119,11 @@ void smbrl_pack(const layer *layers, int64_t count) {
 
 /* -- products ------------------------------------------------------------------------------------------------- */
 
-/* V * 16 columns of y = x w + bias for rows that are a multiple of TALL; y as bf16 after ELU or as float. Without
+/* A panel of V * 16 columns of y = x w + bias for rows that are a multiple of TALL; y as bf16 after ELU or as float. Without
    bias the product is added to the floats, and bf16 stays without ELU. */
 #define PRODUCT(V)                                                                                                    \
     static inline void product##V(const bf16 *x, int64_t across, int64_t rows, int64_t pairs, const bf16 *w,          \
-                                  int64_t columns, const float *bias, bf16 *y, int64_t ys, float *sum, int64_t ss) {  \
+                                  const float *bias, bf16 *y, int64_t ys, float *sum, int64_t ss) {                   \
         for (int64_t r = 0; r < rows; r += TALL) {                                                                    \
             __m512 a[TALL][V];                                                                                        \
             _Pragma("GCC unroll 6") for (int i = 0; i < TALL; i++)                                                    \
@@ -123,7 +135,7 @@ void smbrl_pack(const layer *layers, int64_t count) {
             for (int64_t p = 0; p < pairs; p++) {                                                                     \
                 __m512bh b[V];                                                                                        \
                 _Pragma("GCC unroll 4") for (int v = 0; v < V; v++)                                                   \
-                    b[v] = (__m512bh)_mm512_loadu_si512(w + (p * columns + 16 * v) * 2);                              \
+                    b[v] = (__m512bh)_mm512_loadu_si512(w + (p * V + v) * 32);                                        \
                 _Pragma("GCC unroll 6") for (int i = 0; i < TALL; i++) {                                              \
                     __m512bh s = (__m512bh)_mm512_set1_epi32((int)from[i * (across / 2) + p]);                        \
                     _Pragma("GCC unroll 4") for (int v = 0; v < V; v++)                                               \
@@ -148,7 +160,7 @@ static void product(const bf16 *x, int64_t across, int64_t rows, int64_t inputs,
     rows = (rows + TALL - 1) / TALL * TALL;
 #define COLUMNS(V)                                                                                                    \
     for (; c + 16 * V <= columns; c += 16 * V)                                                                        \
-        product##V(x, across, rows, pairs, w + 2 * c, columns, bias ? bias + c : 0, y ? y + c : 0, ys,                \
+        product##V(x, across, rows, pairs, w + 2 * c * pairs, bias ? bias + c : 0, y ? y + c : 0, ys,                 \
                    sum ? sum + c : 0, ss);
     COLUMNS(4)
     COLUMNS(2)
